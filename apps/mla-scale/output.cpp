@@ -1,0 +1,77 @@
+#include "output.hpp"
+
+#include <mla_scale/core/file.hpp>
+#include <mla_scale/core/text.hpp>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+namespace mla_scale::cli {
+namespace {
+
+/// Splits FORMAT:FILE; the file may hold further colons.
+std::pair<std::string, std::string> split_target(const std::string& target) {
+  const std::size_t colon = target.find(':');
+  return colon == std::string::npos ? std::pair<std::string, std::string>{target, ""}
+                                    : std::pair{target.substr(0, colon), target.substr(colon + 1)};
+}
+
+bool write_stdout(const std::string& text) {
+  const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
+  return std::fflush(stdout) == 0 && written;
+}
+
+} // namespace
+
+void add_output_options(CLI::App& app, OutputOptions& options,
+                        std::span<const std::string_view> formats) {
+  const std::vector<std::string> names(formats.begin(), formats.end());
+  const std::string listed = fmt::format("{}", fmt::join(names, ", "));
+  app.add_option("-f,--format", options.format, "Format on standard output: " + listed)
+      ->check(CLI::IsMember(names))
+      ->type_name("FORMAT")
+      ->option_text("FORMAT");
+  app.add_option("-o,--output", options.files, "Also write FORMAT to FILE; may be repeated")
+      ->allow_extra_args(false)
+      ->type_name("FORMAT:FILE")
+      ->check([names, listed](const std::string& target) {
+        const auto [format, file] = split_target(target);
+        const bool known = std::find(names.begin(), names.end(), format) != names.end();
+        if (!known || file.empty()) {
+          return fmt::format("'{}' is not FORMAT:FILE with FORMAT one of {}",
+                             escape_control(target), listed);
+        }
+        return std::string();
+      });
+  app.add_option("--color", options.color, "Colour on standard output: auto, always, never")
+      ->check(CLI::IsMember({"auto", "always", "never"}))
+      ->type_name("WHEN")
+      ->option_text("WHEN");
+}
+
+ExitCode write_outputs(const OutputOptions& options, const Render& render, ExitCode verdict) {
+  const TerminalStyle plain{};
+  for (const std::string& target : options.files) {
+    const auto [format, file] = split_target(target);
+    if (const auto written = write_file(file, render(format, plain)); !written) {
+      print_error(to_string(written.error()));
+      return ExitCode::input;
+    }
+  }
+  if (!write_stdout(render(options.format, stdout_style(options.color)))) {
+    print_error(fmt::format("standard output cannot be written: {}", std::strerror(errno)));
+    return ExitCode::input;
+  }
+  return verdict;
+}
+
+void print_error(std::string_view message) {
+  const std::string line = fmt::format("mla-scale: {}\n", message);
+  std::fwrite(line.data(), 1, line.size(), stderr);
+}
+
+} // namespace mla_scale::cli

@@ -1,0 +1,41 @@
+#pragma once
+
+#include "exit_code.hpp"
+#include "terminal.hpp"
+
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace CLI {
+class App;
+}
+
+namespace mla_scale::cli {
+
+/// -f, -o and --color of one command.
+struct OutputOptions {
+  std::string format = "text";
+  std::vector<std::string> files; ///< FORMAT:FILE, as given
+  std::string color = "auto";
+};
+
+/// Adds -f/--format, repeatable -o FORMAT:FILE and --color to a command.
+void add_output_options(CLI::App& app, OutputOptions& options,
+                        std::span<const std::string_view> formats);
+
+/// Renders a result in one format. Called once for each format that was asked for.
+using Render = std::function<std::string(std::string_view format, const TerminalStyle& style)>;
+
+/// Writes the result to each -o file and to standard output in the format of -f. `verdict` is
+/// returned when everything was written, ExitCode::input with a message on stderr when something
+/// was not.
+[[nodiscard]] ExitCode write_outputs(const OutputOptions& options, const Render& render,
+                                     ExitCode verdict);
+
+/// "mla-scale: message" on standard error.
+void print_error(std::string_view message);
+
+} // namespace mla_scale::cli

@@ -1,0 +1,25 @@
+# Two interface targets that every target of our own links privately, and nothing else does.
+add_library(mla_scale_compiler INTERFACE)
+target_compile_features(mla_scale_compiler INTERFACE cxx_std_20)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+
+# A fused multiply-add would make results depend on the machine that compiled them.
+target_compile_options(mla_scale_compiler INTERFACE -ffp-contract=off)
+
+if(MLA_SCALE_SANITIZE)
+  target_compile_options(mla_scale_compiler INTERFACE -fsanitize=${MLA_SCALE_SANITIZE} -fno-sanitize-recover=all
+                                                      -fno-omit-frame-pointer)
+  target_link_options(mla_scale_compiler INTERFACE -fsanitize=${MLA_SCALE_SANITIZE})
+endif()
+
+add_library(mla_scale_warnings INTERFACE)
+target_compile_options(
+  mla_scale_warnings
+  INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wold-style-cast -Wcast-align -Wcast-qual
+            -Wdouble-promotion -Wformat=2 -Wimplicit-fallthrough -Wnon-virtual-dtor -Woverloaded-virtual -Wextra-semi
+            -Wundef $<$<CXX_COMPILER_ID:GNU>:-Wduplicated-cond -Wduplicated-branches -Wlogical-op -Wuseless-cast>
+            $<$<BOOL:${MLA_SCALE_DEVELOPER_MODE}>:-Werror>)

@@ -1,0 +1,42 @@
+#include <mla_scale/core/error.hpp>
+#include <mla_scale/core/text.hpp>
+
+#include <fmt/format.h>
+
+namespace mla_scale {
+
+std::string_view to_string(ErrorKind kind) {
+  switch (kind) {
+  case ErrorKind::usage:
+    return "usage";
+  case ErrorKind::not_found:
+    return "not_found";
+  case ErrorKind::unreadable:
+    return "unreadable";
+  case ErrorKind::syntax:
+    return "syntax";
+  case ErrorKind::schema:
+    return "schema";
+  case ErrorKind::unsupported:
+    return "unsupported";
+  case ErrorKind::write:
+    return "write";
+  case ErrorKind::internal:
+    return "internal";
+  }
+  return "internal";
+}
+
+std::string to_string(const Error& error) {
+  std::string text;
+  if (!error.path.empty()) {
+    text = escape_control(error.path);
+    if (error.position.line != 0) {
+      text += fmt::format(":{}:{}", error.position.line, error.position.column);
+    }
+    text += ": ";
+  }
+  return text + escape_control(error.message);
+}
+
+} // namespace mla_scale

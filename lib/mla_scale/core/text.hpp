@@ -1,0 +1,26 @@
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace mla_scale {
+
+/// `text` with every control character, DEL, C1 control, bidirectional override and byte that is
+/// not UTF-8 written as \xNN or \u{NNNN}, so that a hostile name cannot drive a terminal.
+[[nodiscard]] std::string escape_control(std::string_view text);
+
+/// Shortest decimal that reads back to the same double ("0.1352337788608801", "40", "1e-06");
+/// "nan", "inf", "-inf".
+[[nodiscard]] std::string format_number(double value);
+
+/// The candidate nearest to `text` in edit distance, or an empty view when none is near enough to
+/// be a slip.
+[[nodiscard]] std::string_view closest_match(std::string_view text,
+                                             std::span<const std::string_view> candidates);
+
+/// Edit distance that counts insertion, deletion, substitution and a swap of neighbours as one
+/// each.
+[[nodiscard]] std::size_t edit_distance(std::string_view left, std::string_view right);
+
+} // namespace mla_scale

@@ -1,0 +1,50 @@
+#include "tokens.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace mla_scale::json {
+namespace {
+
+constexpr std::string_view k_between_tokens = " \t\r\n,:";
+constexpr std::string_view k_after_scalar = " \t\r\n,:]}";
+
+} // namespace
+
+std::size_t TokenCursor::next() {
+  const std::size_t start =
+      std::min(m_text.find_first_not_of(k_between_tokens, m_offset), m_text.size());
+  m_offset = start;
+  if (start == m_text.size()) {
+    return start;
+  }
+  const char lead = m_text[start];
+  if (lead == '"') {
+    std::size_t at = start + 1;
+    while (at < m_text.size() && m_text[at] != '"') {
+      at += m_text[at] == '\\' ? 2U : 1U;
+    }
+    m_offset = std::min(at + 1, m_text.size());
+  } else if (std::strchr("{}[]", lead) != nullptr) {
+    m_offset = start + 1;
+  } else {
+    m_offset = std::min(m_text.find_first_of(k_after_scalar, start), m_text.size());
+  }
+  return start;
+}
+
+LineTable::LineTable(std::string_view text) {
+  m_starts.push_back(0);
+  for (std::size_t at = text.find('\n'); at != std::string_view::npos;
+       at = text.find('\n', at + 1)) {
+    m_starts.push_back(at + 1);
+  }
+}
+
+Position LineTable::position(std::size_t offset) const {
+  const auto after = std::upper_bound(m_starts.begin(), m_starts.end(), offset);
+  const auto line = static_cast<std::size_t>(after - m_starts.begin());
+  return {line, offset - m_starts[line - 1] + 1};
+}
+
+} // namespace mla_scale::json

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace mla_scale::report {
+
+/// Where text goes: how wide a line may be, and whether escape sequences for colour are understood.
+struct TerminalStyle {
+  int width = 80;
+  bool color = false;
+
+  [[nodiscard]] std::string bold(std::string_view text) const { return paint("1", text); }
+  [[nodiscard]] std::string dim(std::string_view text) const { return paint("2", text); }
+  [[nodiscard]] std::string good(std::string_view text) const { return paint("32", text); }
+  [[nodiscard]] std::string warn(std::string_view text) const { return paint("33", text); }
+  [[nodiscard]] std::string bad(std::string_view text) const { return paint("31;1", text); }
+
+private:
+  [[nodiscard]] std::string paint(std::string_view code, std::string_view text) const {
+    return color ? "\x1B[" + std::string(code) + "m" + std::string(text) + "\x1B[0m"
+                 : std::string(text);
+  }
+};
+
+/// `text` broken into lines of at most `width` columns at spaces, each line after the first
+/// indented by `indent`. Bytes of UTF-8 sequences count as one column. A single word longer than
+/// the line is not broken.
+[[nodiscard]] std::string wrap(std::string_view text, int width, int indent);
+
+/// Number of columns that UTF-8 text takes, one for each code point.
+[[nodiscard]] int columns(std::string_view text);
+
+} // namespace mla_scale::report
