@@ -1,5 +1,6 @@
+#include "readers.hpp"
+
 #include <mla_scale/core/file.hpp>
-#include <mla_scale/model/load.hpp>
 
 #include <algorithm>
 #include <array>
@@ -48,20 +49,15 @@ std::string first_shard(const std::string& name) {
   return first.replace(name.rfind("-of-") - 6, 6, "-00001");
 }
 
-/// Whether a JSON file with an unusual name looks like a config: the keys that tell the formats
-/// stand in its first part.
+/// Whether a JSON file with an unusual name is a config; anything else beside a model is passed
+/// over.
 bool looks_like_config(const fs::path& path) {
   std::error_code failed;
   if (fs::file_size(path, failed) > k_largest_guess || failed) {
     return false;
   }
   const Result<std::string> text = read_file(path, k_largest_guess);
-  if (!text) {
-    return false;
-  }
-  const auto holds = [&](std::string_view key) { return text->find(key) != std::string::npos; };
-  return holds("\"architectures\"") || holds("\"kv_lora_rank\"")
-         || (holds("\"n_heads\"") && holds("\"dim\""));
+  return text && is_model_config(*text);
 }
 
 /// True for a name that is opened whatever it holds, so that a broken config is reported and not

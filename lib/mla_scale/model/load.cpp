@@ -45,7 +45,9 @@ std::optional<Format> detect(const json::Value& root) {
 }
 
 Outcome read_document(const ModelFile& file, std::string text) {
-  Result<json::Document> parsed = json::Document::parse(std::move(text), file.source);
+  json::Limits limits;
+  limits.allow_non_finite = true;
+  Result<json::Document> parsed = json::Document::parse(std::move(text), file.source, limits);
   if (!parsed) {
     return parsed.error();
   }
@@ -89,6 +91,13 @@ Outcome read(const ModelFile& file) {
 }
 
 } // namespace
+
+bool is_model_config(const std::string& text) {
+  json::Limits limits;
+  limits.allow_non_finite = true;
+  const Result<json::Document> document = json::Document::parse(text, {}, limits);
+  return document && document->root().is_object() && detect(document->root()).has_value();
+}
 
 LoadedModel load_model(const ModelFile& file) {
   return LoadedModel{file.path, file.source, read(file)};

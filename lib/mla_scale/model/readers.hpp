@@ -18,6 +18,9 @@ using Outcome = std::variant<MlaConfig, NotMla, Error>;
                                     const std::shared_ptr<const json::Document>& document);
 [[nodiscard]] Outcome read_gguf(const ModelFile& file);
 
+/// Whether a text is a JSON object with the keys of some model config.
+[[nodiscard]] bool is_model_config(const std::string& text);
+
 /// Fills in class defaults and derived widths and checks that every width the attention needs is
 /// known. Error: schema, naming the missing key.
 [[nodiscard]] std::optional<Error> complete_dims(MlaConfig& config);

@@ -49,39 +49,51 @@ struct Magnitude {
   bool applies = false;
   double mscale_all_dim = 0;
   std::string reason; ///< why it applies or not
+  Origin origin;      ///< the key that the reason is about, or the family's row
 };
+
+Origin family_row(const MlaConfig& config) {
+  return Origin{Origin::Kind::defaulted,
+                {},
+                {},
+                {},
+                fmt::format("{}: {}", config.family->id, config.family->source)};
+}
 
 Magnitude magnitude_of(const MlaConfig& config) {
   const model::Rope& rope = config.rope;
   const std::string type = rope.type.value_or("default");
   const double all_dim = rope.mscale_all_dim.value_or(0);
   if (config.attention == AttentionKind::shared_kv) {
-    return {false, 0, "one shared K = V head of width head_dim: mscale never applies"};
-  }
-  if (config.attention == AttentionKind::mla_nope && config.family->rule == ScaleRule::never) {
-    return {false, 0, "NoPE: nothing is rotated, so there is no YaRN correction"};
+    return {false, 0, "one shared K = V head of width head_dim: mscale never applies",
+            family_row(config)};
   }
   if (config.family->rule == ScaleRule::never) {
-    return {false, 0, fmt::format("{} never applies mscale", config.family->id)};
+    const bool nope = config.attention == AttentionKind::mla_nope;
+    return {false, 0,
+            nope ? "nothing is rotated, so there is no YaRN correction"
+                 : "this family never applies mscale",
+            family_row(config)};
   }
   if (type == "default") {
-    return {false, 0, "rope type \"default\": no YaRN correction"};
+    return {false, 0, "rope type \"default\": no YaRN correction", rope.type.origin};
   }
   if (config.family->rule == ScaleRule::deepseek_yarn && type != "deepseek_yarn") {
-    return {false, 0,
-            fmt::format("{} applies mscale only for the rope type \"deepseek_yarn\"",
-                        config.family->id)};
+    return {false, 0, "this family applies mscale only for the rope type \"deepseek_yarn\"",
+            rope.type.origin};
   }
   if (rope.apply_scaling && !*rope.apply_scaling) {
-    return {false, 0, fmt::format("{} is false", rope.apply_scaling.origin.pointer)};
+    return {false, 0, "YaRN's magnitude is switched off", rope.apply_scaling.origin};
   }
   if (config.format == Format::mistral) {
-    return {true, 1.0, "apply_scale is not false, which means mscale_all_dim 1"};
+    return {true, 1.0, "apply_scale is not false, which means mscale_all_dim 1",
+            rope.apply_scaling.origin};
   }
   if (all_dim == 0) {
-    return {false, 0, "mscale_all_dim is absent or 0"};
+    return {false, 0, "mscale_all_dim is absent or 0", rope.mscale_all_dim.origin};
   }
-  return {true, all_dim, fmt::format("rope type \"{}\" with mscale_all_dim", type)};
+  return {true, all_dim, fmt::format("rope type \"{}\" with mscale_all_dim", type),
+          rope.mscale_all_dim.origin};
 }
 
 /// cos/sin multiplier of yarn: attention_factor if given, else g(factor, mscale) / g(factor,
@@ -295,7 +307,9 @@ Result<SoftmaxScale> derive_softmax_scale(const MlaConfig& config) {
     return *error;
   }
   SoftmaxScale scale;
-  scale.base = 1.0 / std::sqrt(static_cast<double>(*config.dims.qk_head_dim));
+  // pow, not 1 / sqrt: the same rounding as Python's d ** -0.5, so that printed digits agree with
+  // the engines.
+  scale.base = std::pow(static_cast<double>(*config.dims.qk_head_dim), -0.5);
   add_base_steps(config, scale);
 
   const Magnitude magnitude = magnitude_of(config);
@@ -322,11 +336,7 @@ Result<SoftmaxScale> derive_softmax_scale(const MlaConfig& config) {
          *config.rope.factor > 1 ? "0.1 * mscale_all_dim * ln(factor) + 1" : "1, since factor <= 1",
          scale.mscale, computed()});
   } else {
-    Origin why = config.rope.type.origin;
-    if (config.rope.apply_scaling && !*config.rope.apply_scaling) {
-      why = config.rope.apply_scaling.origin;
-    }
-    scale.derivation.push_back({"g", magnitude.reason, 1.0, why});
+    scale.derivation.push_back({"g", magnitude.reason, 1.0, magnitude.origin});
   }
   scale.prefill = scale.base * scale.mscale * scale.mscale;
   scale.decode = scale.prefill;
