@@ -18,7 +18,7 @@ constexpr EngineRule k_rules[] = {
      .note =
          "no gate: --rotary-scaling-factor and --mscale-all-dim count with rope type \"rope\" too",
      .source = "NVIDIA/Megatron-LM multi_latent_attention.py@d98e8a64 L177"},
-    {.id = "megatron-lm@flags-omitted",
+    {.id = "megatron-lm@no-flags",
      .name = "Megatron-LM, --mscale-all-dim omitted",
      .versions = "core v0.14.0 and later",
      .key = Key::constant,

@@ -4,9 +4,8 @@
 #include <mla_scale/json/document.hpp>
 #include <mla_scale/model/load.hpp>
 
-#include <support/catch.hpp>
-
 #include <string_view>
+#include <support/catch.hpp>
 
 using namespace mla_scale;
 
@@ -37,7 +36,7 @@ TEST_CASE("The transformers row gives what transformers 5.17.0 gave when it was 
     const std::string name(run->find("case")->as_string().value());
     INFO(name);
     const model::LoadedModel loaded =
-        model::load_model_text(run->find("config")->excerpt(100000), name);
+        model::load_model_text(std::string(run->find("config")->as_string().value()), name);
     if (refused_by_reader(name)) {
       CHECK(loaded.error() != nullptr);
       continue;
@@ -59,5 +58,5 @@ TEST_CASE("The transformers row gives what transformers 5.17.0 gave when it was 
     CHECK(*value.cos_sin_factor
           == Approx(run->find("attention_scaling")->as_number().value()).epsilon(1e-12));
   }
-  CHECK(compared == 70);
+  CHECK(compared == 68);
 }
