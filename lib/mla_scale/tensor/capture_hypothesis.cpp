@@ -34,6 +34,10 @@ std::string describe(const HeadTensor& tensor) {
   return fmt::format("{} is {}", tensor.tensor->name, shape_text(tensor.tensor->shape));
 }
 
+const HeadTensor& first_of(const Shapes& shapes) {
+  return shapes.inputs.empty() ? shapes.outputs.front() : shapes.inputs.front();
+}
+
 class Test {
 public:
   Test(const Shapes& shapes, const Hypothesis& hypothesis)
@@ -65,13 +69,11 @@ private:
                && (reading.flat || reading.heads_first == heads_first);
       });
       if (found == tensor.readings.end()) {
+        const HeadTensor& first = first_of(m_shapes);
         return fail(tensor.tensor.get(),
-                    fmt::format("its shape {} does not hold the {} heads that {} has",
+                    fmt::format("its shape {} does not hold {} heads{}",
                                 shape_text(tensor.tensor->shape), m_hypothesis.heads,
-                                &tensor == &m_shapes.inputs.front() && m_shapes.outputs.empty()
-                                    ? std::string("the rest")
-                                    : describe(m_shapes.inputs.empty() ? m_shapes.outputs.front()
-                                                                       : m_shapes.inputs.front())));
+                                &first == &tensor ? "" : ", but " + describe(first)));
       }
       chosen.push_back(*found);
       ++m_verdict.checks;
@@ -134,8 +136,7 @@ private:
     if (heads == 0 || heads == m_hypothesis.heads || heads == m_shapes.config_heads) {
       return true;
     }
-    const HeadTensor& first =
-        m_shapes.inputs.empty() ? m_shapes.outputs.front() : m_shapes.inputs.front();
+    const HeadTensor& first = first_of(m_shapes);
     return fail(first.tensor.get(),
                 fmt::format("its shape {} holds {} heads, but the kv_b_proj weights hold {}",
                             shape_text(first.tensor->shape), m_hypothesis.heads, heads));
@@ -271,8 +272,7 @@ Result<Agreement> agree_on_shapes(const Shapes& shapes) {
     const std::string both =
         fmt::format("{} or {}", wording(best.agreement), wording(rival.agreement));
     if (rival.score == best.score) {
-      const HeadTensor& first =
-          shapes.inputs.empty() ? shapes.outputs.front() : shapes.inputs.front();
+      const HeadTensor& first = first_of(shapes);
       return Error{ErrorKind::schema,
                    fmt::format("its shape {} can be {}: say which with --layout bthd or bhtd",
                                shape_text(first.tensor->shape), both),

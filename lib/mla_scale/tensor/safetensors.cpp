@@ -64,13 +64,13 @@ public:
       return error({}, fmt::format("declares a header of {} bytes; at most {} are read", length,
                                    k_max_safetensors_header));
     }
-    m_data = bytes.subspan(8 + static_cast<std::size_t>(length));
+    m_data = bytes.subspan(8 + length);
     const auto* text = reinterpret_cast<const char*>(bytes.data() + 8);
     json::Limits limits;
     limits.max_bytes = k_max_safetensors_header;
     limits.max_depth = 8;
-    auto document = json::Document::parse(std::string(text, static_cast<std::size_t>(length)),
-                                          m_mapped->path().string(), limits);
+    auto document =
+        json::Document::parse(std::string(text, length), m_mapped->path().string(), limits);
     if (!document) {
       // No position: lines and columns mean nothing in a file of mostly binary data.
       return error({}, fmt::format("its header is no JSON that safetensors allows: {}",
