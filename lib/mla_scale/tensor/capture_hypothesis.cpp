@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 namespace mla_scale::tensor {
@@ -170,8 +171,11 @@ private:
                             [](const Reading& reading) { return reading.layout == "[T,H,D]"; });
     score += three_axes ? 8 : 0;
     score += m_lse && m_lse->layout.find("H,T") != std::string::npos ? 4 : 0;
-    score += m_hypothesis.inputs_heads_first == m_hypothesis.outputs_heads_first ? 2 : 0;
-    score += m_hypothesis.inputs_heads_first && !m_hypothesis.outputs_heads_first ? 1 : 0;
+    if (!agreement.inputs.empty() && !agreement.outputs.empty()) {
+      score += m_hypothesis.inputs_heads_first == m_hypothesis.outputs_heads_first    ? 2
+               : m_hypothesis.inputs_heads_first && !m_hypothesis.outputs_heads_first ? 1
+                                                                                      : 0;
+    }
   }
 
   template <typename Check>
@@ -248,12 +252,16 @@ std::vector<Hypothesis> hypotheses(const Shapes& shapes) {
 Result<Agreement> agree_on_shapes(const Shapes& shapes) {
   std::vector<Verdict> fitting;
   Verdict nearest;
-  std::set<std::string> seen;
+  std::map<std::string, std::size_t> seen;
   for (const Hypothesis& hypothesis : hypotheses(shapes)) {
     Verdict verdict = Test(shapes, hypothesis).run();
     if (verdict.holds) {
-      if (seen.insert(fingerprint(verdict.agreement)).second) {
+      // Orders that read the same are one: flat tensors have none.
+      const auto [known, added] = seen.emplace(fingerprint(verdict.agreement), fitting.size());
+      if (added) {
         fitting.push_back(std::move(verdict));
+      } else {
+        fitting[known->second].score = std::max(fitting[known->second].score, verdict.score);
       }
     } else if (nearest.contradiction.tensor == nullptr || verdict.checks > nearest.checks) {
       nearest = std::move(verdict);
