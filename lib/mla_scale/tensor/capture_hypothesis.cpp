@@ -165,9 +165,10 @@ private:
   /// are not.
   void score() {
     int& score = m_verdict.score;
+    const Agreement& agreement = m_verdict.agreement;
     score += m_shapes.weight_heads == m_hypothesis.heads ? 16 : 0;
     const bool three_axes =
-        std::ranges::any_of(m_verdict.agreement.inputs,
+        std::ranges::any_of(agreement.inputs.empty() ? agreement.outputs : agreement.inputs,
                             [](const Reading& reading) { return reading.layout == "[T,H,D]"; });
     score += three_axes ? 8 : 0;
     score += m_lse && m_lse->layout.find("H,T") != std::string::npos ? 4 : 0;
