@@ -1,15 +1,12 @@
+#include <mla_scale/core/parallel.hpp>
 #include <mla_scale/reference/attend_block.hpp>
 #include <mla_scale/reference/attention.hpp>
 #include <mla_scale/reference/key_tiles.hpp>
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cmath>
-#include <exception>
 #include <limits>
-#include <mutex>
-#include <thread>
 
 namespace mla_scale::reference {
 namespace {
@@ -203,35 +200,11 @@ void Worker<Real>::run(const Unit& unit, const BlockConsumer& consumer) {
 template <typename Real>
 void run_units(const Problem& problem, const std::vector<Unit>& units,
                const BlockConsumer& consumer) {
-  std::atomic<std::size_t> next = 0;
-  std::exception_ptr failure;
-  std::mutex failure_mutex;
-  const auto work = [&] {
-    try {
-      Worker<Real> worker(problem);
-      for (std::size_t unit = next++; unit < units.size(); unit = next++) {
-        worker.run(units[unit], consumer);
-      }
-    } catch (...) {
-      const std::lock_guard lock(failure_mutex);
-      failure = std::current_exception();
-      next = units.size();
-    }
-  };
-  const std::size_t wanted = problem.threads > 0
-                                 ? static_cast<std::size_t>(problem.threads)
-                                 : std::max(1U, std::thread::hardware_concurrency());
-  std::vector<std::thread> threads;
-  for (std::size_t i = 1; i < std::min(wanted, units.size()); ++i) {
-    threads.emplace_back(work);
-  }
-  work();
-  for (std::thread& thread : threads) {
-    thread.join();
-  }
-  if (failure) {
-    std::rethrow_exception(failure);
-  }
+  const std::size_t threads = std::min(thread_count(problem.threads), units.size());
+  std::vector<Worker<Real>> workers(threads, Worker<Real>(problem));
+  for_each_index(units.size(), problem.threads, [&](std::size_t thread, std::size_t unit) {
+    workers[thread].run(units[unit], consumer);
+  });
 }
 
 double count_flops(const Problem& problem, const std::vector<Unit>& units) {
