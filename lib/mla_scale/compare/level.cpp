@@ -102,9 +102,8 @@ double round_to(Rounding rounding, double value) {
     rounded = std::nearbyint(value / step) * step;
   }
   if (std::abs(rounded) > format->largest) {
-    return std::copysign(format->saturates ? format->largest
-                                           : std::numeric_limits<double>::infinity(),
-                         value);
+    return std::copysign(
+        format->saturates ? format->largest : std::numeric_limits<double>::infinity(), value);
   }
   return rounded;
 }

@@ -1,5 +1,4 @@
 #include <mla_scale/compare/row_sample.hpp>
-
 #include <mla_scale/core/parallel.hpp>
 
 #include <Eigen/Core>
@@ -78,14 +77,14 @@ void fill_logits(const Problem& problem, KeyTiles<double>& tiles, const InputRou
     tiles.load(samples.front().first_key + first, tile, key.data(), value.data());
     round_all(rounding.key, key.data(), tile * width);
     const Eigen::OuterStride<> stride(width);
-    nope.noalias() = InputMap(query.data(), count, width - rope, stride) *
-                     InputMap(key.data(), tile, width - rope, stride).transpose();
-    roped.noalias() = InputMap(query.data() + (width - rope), count, rope, stride) *
-                      InputMap(key.data() + (width - rope), tile, rope, stride).transpose();
+    nope.noalias() = InputMap(query.data(), count, width - rope, stride)
+                     * InputMap(key.data(), tile, width - rope, stride).transpose();
+    roped.noalias() = InputMap(query.data() + (width - rope), count, rope, stride)
+                      * InputMap(key.data() + (width - rope), tile, rope, stride).transpose();
     for (std::int64_t i = 0; i < count; ++i) {
       RowSample& sample = samples[size(i)];
-      const std::int64_t seen = std::clamp(
-          static_cast<std::int64_t>(sample.nope.size()) - first, std::int64_t{0}, tile);
+      const std::int64_t seen =
+          std::clamp(static_cast<std::int64_t>(sample.nope.size()) - first, std::int64_t{0}, tile);
       std::copy_n(nope.data() + i * tile, seen, sample.nope.begin() + first);
       std::copy_n(roped.data() + i * tile, seen, sample.rope.begin() + first);
     }
@@ -120,12 +119,12 @@ std::vector<HeadRow> sample_rows(const Problem& problem, std::int64_t limit) {
     for (std::int64_t i = 0; i < a_head; ++i) {
       // The golden ratio staggers heads, so that together they cover more rows.
       const double turn = std::fmod(static_cast<double>(h) * 0.6180339887498949, 1.0);
-      std::int64_t place = i == 0            ? 0
-                           : i == a_head - 1 ? row_count - 1
-                                             : static_cast<std::int64_t>(
-                                                   (static_cast<double>(i) + turn) *
-                                                   static_cast<double>(row_count) /
-                                                   static_cast<double>(a_head));
+      std::int64_t place = i == 0 ? 0
+                           : i == a_head - 1
+                               ? row_count - 1
+                               : static_cast<std::int64_t>((static_cast<double>(i) + turn)
+                                                           * static_cast<double>(row_count)
+                                                           / static_cast<double>(a_head));
       if (a_head == row_count) {
         place = i;
       }
@@ -189,19 +188,21 @@ std::vector<double> ValueAverager::average(const RowSample& sample, std::int64_t
   }
   const auto keys = static_cast<std::int64_t>(sample.nope.size());
   const std::int64_t width = m_tiles->value_width();
-  const std::int64_t most = std::max(k_tile_keys, k_most_values / std::max(width, m_tiles->key_width()));
+  const std::int64_t most =
+      std::max(k_tile_keys, k_most_values / std::max(width, m_tiles->key_width()));
   Matrix sum = Matrix::Zero(count, width);
   for (std::int64_t begin = 0; begin < keys;) {
     const std::int64_t wanted = sample.first_key + begin;
     if (wanted < m_first || wanted >= m_first + m_count) {
       // All keys of the sequence, so that the next sample finds what it needs.
       const auto sequence = m_problem.sequence_of(sample.row);
-      load(wanted, std::min(most, (sequence ? sequence->key_end : sample.first_key + keys) - wanted));
+      load(wanted,
+           std::min(most, (sequence ? sequence->key_end : sample.first_key + keys) - wanted));
     }
     const std::int64_t here = std::min(keys - begin, m_first + m_count - wanted);
-    sum.noalias() += InputMap(weights.data() + begin, count, here, Eigen::OuterStride<>(keys)) *
-                     InputMap(m_values.data() + (wanted - m_first) * width, here, width,
-                              Eigen::OuterStride<>(width));
+    sum.noalias() += InputMap(weights.data() + begin, count, here, Eigen::OuterStride<>(keys))
+                     * InputMap(m_values.data() + (wanted - m_first) * width, here, width,
+                                Eigen::OuterStride<>(width));
     begin += here;
   }
   round_all(m_rounding.average, sum.data(), count * width);
