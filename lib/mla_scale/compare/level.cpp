@@ -130,40 +130,4 @@ std::vector<Level> levels_for(const ComputeDtypes& dtypes) {
   return {Level::exact, Level::tf32};
 }
 
-Dtype effective_dtype(const tensor::View3& view) {
-  const Dtype stored = view.tensor->dtype;
-  if (stored != Dtype::f64 && stored != Dtype::f32) {
-    return stored;
-  }
-  bool fits_f32 = true;
-  bool fits_bf16 = true;
-  bool fits_f16 = true;
-  bool only_zeros = true;
-  std::vector<double> row(static_cast<std::size_t>(view.width));
-  for (std::int64_t token = 0; token < view.tokens; ++token) {
-    for (std::int64_t head = 0; head < view.heads; ++head) {
-      view.read(token, head, 0, view.width, row.data());
-      for (const double value : row) {
-        only_zeros = only_zeros && value == 0.0;
-        fits_f32 = fits_f32 && !(round_to(Rounding::f32, value) != value && value == value);
-        fits_bf16 = fits_bf16 && !(round_to(Rounding::bf16, value) != value && value == value);
-        fits_f16 = fits_f16 && !(round_to(Rounding::f16, value) != value && value == value);
-      }
-      if (!fits_f32) {
-        return Dtype::f64;
-      }
-    }
-    if (!fits_bf16 && !fits_f16 && stored == Dtype::f32) {
-      return Dtype::f32;
-    }
-  }
-  if (only_zeros) {
-    return stored;
-  }
-  if (fits_bf16) {
-    return Dtype::bf16;
-  }
-  return fits_f16 ? Dtype::f16 : Dtype::f32;
-}
-
 } // namespace mla_scale::compare

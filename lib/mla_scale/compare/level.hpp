@@ -50,8 +50,4 @@ struct ComputeDtypes {
 /// Levels that a kernel of these dtypes can have, tightest first.
 [[nodiscard]] std::vector<Level> levels_for(const ComputeDtypes& dtypes);
 
-/// The dtype that a floating tensor was computed in: its own, or for f64 / f32 the narrower one of
-/// f32, bf16 and f16 that holds every one of its values.
-[[nodiscard]] tensor::Dtype effective_dtype(const tensor::View3& view);
-
 } // namespace mla_scale::compare

@@ -4,6 +4,18 @@
 #include <cmath>
 
 namespace mla_scale::compare {
+namespace {
+
+/// |got - expected|; NaN and infinities are worse than any number.
+double magnitude(const ElementDifference& difference) {
+  const double error = std::abs(difference.got - difference.expected);
+  if (difference.got == difference.expected) {
+    return 0.0;
+  }
+  return std::isnan(error) ? std::numeric_limits<double>::infinity() : error;
+}
+
+} // namespace
 
 ErrorSums& ErrorSums::operator+=(const ErrorSums& other) {
   count += other.count;
@@ -50,33 +62,33 @@ std::string_view to_string(Status status) {
 }
 
 void RowError::add(std::int64_t column, double got, double expected) {
+  const double error = got == expected ? 0.0 : got - expected;
   if (std::isnan(got)) {
     ++sums.nan;
-    return;
-  }
-  if (std::isinf(got) && !std::isinf(expected)) {
+  } else if (std::isinf(got) && error != 0.0) {
     ++sums.inf;
-    return;
+  } else {
+    ++sums.count;
+    sums.got_squared += got * got;
+    sums.expected_squared += expected * expected;
+    sums.error_squared += error * error;
+    sums.max_abs = std::max(sums.max_abs, std::abs(error));
   }
-  const double error = got == expected ? 0.0 : got - expected;
-  ++sums.count;
-  sums.got_squared += got * got;
-  sums.expected_squared += expected * expected;
-  sums.error_squared += error * error;
-  if (std::abs(error) > sums.max_abs || worst_column < 0) {
-    sums.max_abs = std::abs(error);
+  const double size = magnitude({{}, got, expected});
+  if (size > worst_error || worst_column < 0) {
     worst_column = column;
+    worst_error = size;
     worst_got = got;
     worst_expected = expected;
   }
 }
 
 void WorstElements::add(const ElementDifference& difference) {
-  const auto error = [](const ElementDifference& d) { return std::abs(d.got - d.expected); };
-  const auto before = [&](const ElementDifference& a, const ElementDifference& b) {
-    return error(a) != error(b) ? error(a) > error(b) : a.index < b.index;
+  const auto before = [](const ElementDifference& a, const ElementDifference& b) {
+    return magnitude(a) != magnitude(b) ? magnitude(a) > magnitude(b) : a.index < b.index;
   };
-  if (elements.size() == k_most && !before(difference, elements.back())) {
+  if (magnitude(difference) == 0.0
+      || (elements.size() == k_most && !before(difference, elements.back()))) {
     return;
   }
   elements.insert(std::upper_bound(elements.begin(), elements.end(), difference, before),

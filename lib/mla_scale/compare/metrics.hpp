@@ -43,6 +43,7 @@ struct ErrorSums {
 struct RowError {
   ErrorSums sums;
   std::int64_t worst_column = -1;
+  double worst_error = 0.0; ///< infinity for NaN
   double worst_got = 0.0;
   double worst_expected = 0.0;
 
@@ -87,7 +88,8 @@ struct TensorComparison {
   std::vector<GroupError> by_position;
   std::vector<GroupError> by_head;
   std::vector<std::string> reasons; ///< each test that failed, in words with numbers
-  /// error / floor for each (head, position bucket), heads major; what the map shows.
+  /// error / floor for each (head, position bucket), heads major, -1 where there is no row; what
+  /// the map of the report shows.
   std::vector<double> map;
 };
 

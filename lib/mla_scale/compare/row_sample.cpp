@@ -61,8 +61,14 @@ void fill_logits(const Problem& problem, KeyTiles<double>& tiles, const InputRou
     double* row = query.data() + i * size(width);
     const double factor =
         problem.query_factors.empty() ? 1.0 : problem.query_factors[size(samples[i].row)];
-    tiles.load_query(samples[i].row, factor, row);
-    round_all(rounding.query, row, width);
+    if (rounding.query == Rounding::none || problem.softmax_scale == 0.0) {
+      tiles.load_query(samples[i].row, factor, row);
+    } else {
+      // Kernels round the query with the scale in it.
+      tiles.load_query(samples[i].row, factor * problem.softmax_scale, row);
+      round_all(rounding.query, row, width);
+      std::for_each(row, row + width, [&](double& x) { x /= problem.softmax_scale; });
+    }
     const std::int64_t seen = keys_seen(problem, samples[i].row);
     samples[i].nope.resize(size(seen));
     samples[i].rope.resize(size(seen));

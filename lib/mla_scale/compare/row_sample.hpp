@@ -28,7 +28,7 @@ struct RowSample {
 
 /// Roundings of a simulated kernel on its inputs.
 struct InputRounding {
-  Rounding query = Rounding::none;
+  Rounding query = Rounding::none;   ///< of scale · q
   Rounding key = Rounding::none;     ///< also what W_UK made of a latent
   Rounding value = Rounding::none;   ///< also what W_UV made of a latent
   Rounding average = Rounding::none; ///< absorbed form: the average of latents, before W_UV

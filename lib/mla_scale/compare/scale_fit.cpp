@@ -102,6 +102,7 @@ ScaleFit to_fit(const Problem& problem, const Fitted& fitted, std::string from) 
   fit.standard_error = std::abs(fit.softmax_scale) * std::hypot(relative, k_relative_floor);
   fit.from = std::move(from);
   fit.converged = fitted.converged;
+  fit.information = fitted.step.curvature;
   fit.rows = fitted.step.rows;
   fit.residual = std::sqrt(fitted.step.residual
                            / static_cast<double>(std::max(std::int64_t{1}, fitted.step.rows)));
