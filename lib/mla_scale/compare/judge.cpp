@@ -15,8 +15,9 @@ namespace {
 
 constexpr double k_tightest_bulk = 0.4; // a level that is looser by more than this cannot be it
 constexpr double k_loosest_bulk = 1.5;
-constexpr double k_consistent_lse = 0.1;
-constexpr double k_told_apart = 8.0;       // standard errors between a rival and the right scale
+constexpr double k_consistent_lse =
+    0.4;                             // a level that rounds logits must show in lse at least so much
+constexpr double k_told_apart = 8.0; // standard errors between a rival and the right scale
 constexpr double k_same_scale = 1e-6;      // rivals nearer than this are the right scale
 constexpr double k_scale_precision = 0.01; // wanted of the inputs when no rival is given
 
@@ -68,11 +69,17 @@ double distance_from(const LevelResult& result, const Evidence& evidence) {
       && result.lse_bulk < k_consistent_lse) {
     return infinity;
   }
-  if (result.out_bulk < k_tightest_bulk || result.out_bulk > k_loosest_bulk) {
-    // Below the tightest level is no fault.
-    return result.level == Level::exact && result.out_bulk < k_loosest_bulk ? 0.0 : infinity;
+  if (result.out_bulk > k_loosest_bulk) {
+    return infinity;
   }
-  return std::abs(std::log(result.out_bulk));
+  if (result.out_bulk >= k_tightest_bulk) {
+    return std::abs(std::log(result.out_bulk));
+  }
+  // Smaller errors than the level's: no fault at the tightest level, and where peaked rows hide
+  // what rounded logits do to out, lse may still show it.
+  const bool shown_by_lse =
+      evidence.errors.lse.present && moves_lse(result.level) && result.lse_bulk <= k_loosest_bulk;
+  return result.level == Level::exact ? 0.0 : shown_by_lse ? -std::log(k_tightest_bulk) : infinity;
 }
 
 /// The level whose tests pass, nearest first; else the nearest; else the loosest, so that the
@@ -217,22 +224,9 @@ void conclude(Judgement& judgement) {
   judgement.verdict = wrong ? Verdict::mismatch : !judged ? Verdict::inconclusive : Verdict::match;
 }
 
-} // namespace
-
-std::string_view to_string(Verdict verdict) {
-  switch (verdict) {
-  case Verdict::match:
-    return "match";
-  case Verdict::mismatch:
-    return "mismatch";
-  case Verdict::inconclusive:
-    return "inconclusive";
-  }
-  return "";
-}
-
-Result<Judgement> judge(const reference::Problem& problem, const tensor::Capture& capture,
-                        const JudgeOptions& options) {
+/// The judgement with the problem's scale taken as it is.
+Result<Judgement> judge_with(const reference::Problem& problem, const tensor::Capture& capture,
+                             const JudgeOptions& options) {
   auto errors = collect_errors(problem, capture);
   if (!errors) {
     return errors.error();
@@ -293,6 +287,49 @@ Result<Judgement> judge(const reference::Problem& problem, const tensor::Capture
     }
   }
   return judgement;
+}
+
+} // namespace
+
+std::string_view to_string(Verdict verdict) {
+  switch (verdict) {
+  case Verdict::match:
+    return "match";
+  case Verdict::mismatch:
+    return "mismatch";
+  case Verdict::inconclusive:
+    return "inconclusive";
+  }
+  return "";
+}
+
+Result<Judgement> judge(const reference::Problem& problem, const tensor::Capture& capture,
+                        const JudgeOptions& options) {
+  auto judgement = judge_with(problem, capture, options);
+  if (!judgement || judgement->verdict != Verdict::mismatch || judgement->level != Level::eager) {
+    return judgement;
+  }
+  // Eager code in some frameworks keeps the scale itself in the dtype of the logits.
+  const double rounded = round_to(judgement->dtypes.compute(), problem.softmax_scale);
+  const bool fitted =
+      judgement->fit && judgement->fit->converged
+      && std::abs(judgement->fit->softmax_scale - rounded)
+             < k_told_apart * judgement->fit->standard_error + 1e-4 * std::abs(rounded);
+  if (!fitted || rounded == problem.softmax_scale) {
+    return judgement;
+  }
+  reference::Problem coarse = problem;
+  coarse.softmax_scale = rounded;
+  auto again = judge_with(coarse, capture, options);
+  if (!again || again->verdict != Verdict::match) {
+    return judgement;
+  }
+  again->notes.push_back(
+      fmt::format("the scale itself was rounded to {}, as the logits are", format_number(rounded)));
+  if (again->fit) {
+    again->fit->ratio = again->fit->softmax_scale / problem.softmax_scale;
+  }
+  return again;
 }
 
 } // namespace mla_scale::compare

@@ -34,7 +34,7 @@ enum class Rounding { none, f32, tf32, bf16, f16, e4m3, e5m2 };
 /// `value` rounded. Too large: infinity, for e4m3 the largest number (448), as saturating casts do.
 [[nodiscard]] double round_to(Rounding rounding, double value);
 
-/// Largest relative error of rounding a normal number: 2^-9 for bf16, 0 for none.
+/// Largest relative error of rounding a normal number: 2^-8 for bf16, 0 for none.
 [[nodiscard]] double unit_roundoff(Rounding rounding);
 
 /// The dtypes a kernel worked in, as far as the capture shows them.
