@@ -126,7 +126,7 @@ std::vector<RowFloor> simulate_floor(const Problem& problem, const std::vector<R
     heads.back().second = i + 1;
   }
   std::vector<RowFloor> floors(samples.size());
-  for_each_index(heads.size(), problem.threads, [&](std::size_t, std::size_t head) {
+  parallel_for(heads.size(), static_cast<unsigned>(problem.threads), [&](std::size_t head) {
     ValueAverager averager(problem);
     std::optional<ValueAverager> kernel_averager;
     if (recipe.input.value != Rounding::none || recipe.input.average != Rounding::none) {

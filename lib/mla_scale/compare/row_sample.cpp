@@ -154,7 +154,7 @@ std::vector<RowSample> sample_logits(const Problem& problem, const std::vector<H
     samples[i].first_key = sequence ? sequence->key_begin : 0;
   }
   const auto groups = by_head(rows);
-  for_each_index(groups.size(), problem.threads, [&](std::size_t, std::size_t group) {
+  parallel_for(groups.size(), static_cast<unsigned>(problem.threads), [&](std::size_t group) {
     const auto [first, last] = groups[group];
     KeyTiles<double> tiles(problem, rows[first].first);
     for (std::size_t begin = first; begin < last;) {

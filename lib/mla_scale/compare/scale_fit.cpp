@@ -232,7 +232,7 @@ std::optional<ScaleFit> fit_scale_from_lse(const Problem& problem, const tensor:
   const auto evaluate = [&](double log_ratio) {
     const double scale = problem.softmax_scale * std::exp(log_ratio);
     const auto ranges = heads_of(samples);
-    for_each_index(ranges.size(), problem.threads, [&](std::size_t, std::size_t range) {
+    parallel_for(ranges.size(), static_cast<unsigned>(problem.threads), [&](std::size_t range) {
       std::vector<double> p;
       for (std::size_t i = ranges[range].first; i < ranges[range].second; ++i) {
         steps[i] = {};
@@ -264,7 +264,7 @@ std::optional<ScaleFit> fit_scale_from_out(const Problem& problem, const tensor:
   std::vector<Fitted> by_head(ranges.size());
   std::vector<double> weights(samples.size(), 0.0);
   // Head by head, so that the values of a head are converted once.
-  for_each_index(ranges.size(), problem.threads, [&](std::size_t, std::size_t range) {
+  parallel_for(ranges.size(), static_cast<unsigned>(problem.threads), [&](std::size_t range) {
     ValueAverager averager(problem);
     row_weights(problem, samples, ranges[range], averager, weights);
     by_head[range] = minimise([&](double log_ratio) {

@@ -7,6 +7,8 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <memory>
+#include <mutex>
 
 namespace mla_scale::reference {
 namespace {
@@ -200,10 +202,24 @@ void Worker<Real>::run(const Unit& unit, const BlockConsumer& consumer) {
 template <typename Real>
 void run_units(const Problem& problem, const std::vector<Unit>& units,
                const BlockConsumer& consumer) {
-  const std::size_t threads = std::min(thread_count(problem.threads), units.size());
-  std::vector<Worker<Real>> workers(threads, Worker<Real>(problem));
-  for_each_index(units.size(), problem.threads, [&](std::size_t thread, std::size_t unit) {
-    workers[thread].run(units[unit], consumer);
+  // A worker's buffers are worth keeping: the first touch of fresh memory is dear.
+  std::vector<std::unique_ptr<Worker<Real>>> idle;
+  std::mutex idle_guard;
+  parallel_for(units.size(), static_cast<unsigned>(problem.threads), [&](std::size_t unit) {
+    std::unique_ptr<Worker<Real>> worker;
+    {
+      const std::lock_guard lock(idle_guard);
+      if (!idle.empty()) {
+        worker = std::move(idle.back());
+        idle.pop_back();
+      }
+    }
+    if (worker == nullptr) {
+      worker = std::make_unique<Worker<Real>>(problem);
+    }
+    worker->run(units[unit], consumer);
+    const std::lock_guard lock(idle_guard);
+    idle.push_back(std::move(worker));
   });
 }
 
