@@ -15,9 +15,10 @@ namespace {
 
 constexpr double k_tightest_bulk = 0.4; // a level that is looser by more than this cannot be it
 constexpr double k_loosest_bulk = 1.5;
-constexpr double k_consistent_lse =
-    0.4;                             // a level that rounds logits must show in lse at least so much
-constexpr double k_told_apart = 8.0; // standard errors between a rival and the right scale
+constexpr double k_consistent_lse = 0.4; // a level that rounds logits shows in lse at least so much
+constexpr double k_consistent_lse_few = 0.02; // of few rows, which may be small by luck
+constexpr std::size_t k_few_samples = 64;
+constexpr double k_told_apart = 8.0;       // standard errors between a rival and the right scale
 constexpr double k_same_scale = 1e-6;      // rivals nearer than this are the right scale
 constexpr double k_scale_precision = 0.01; // wanted of the inputs when no rival is given
 
@@ -59,14 +60,20 @@ bool moves_lse(Level level) {
   return level == Level::eager || level == Level::rounded_query || level == Level::tf32;
 }
 
+/// A level that rounds logits is out when a captured lse shows logits that were not rounded.
+bool contradicted_by_lse(const LevelResult& result, const Evidence& evidence) {
+  const double least =
+      evidence.samples.size() < k_few_samples ? k_consistent_lse_few : k_consistent_lse;
+  return moves_lse(result.level) && evidence.errors.lse.present && result.lse_bulk < least;
+}
+
 /// How far the bulk of a capture is from what a level predicts; infinity when the level is out.
 double distance_from(const LevelResult& result, const Evidence& evidence) {
   const double infinity = std::numeric_limits<double>::infinity();
   if (!evidence.errors.out.present) {
     return result.lse_bulk <= k_loosest_bulk ? 0.0 : infinity;
   }
-  if (moves_lse(result.level) && evidence.errors.lse.present
-      && result.lse_bulk < k_consistent_lse) {
+  if (contradicted_by_lse(result, evidence)) {
     return infinity;
   }
   if (result.out_bulk > k_loosest_bulk) {
@@ -101,9 +108,7 @@ LevelResult choose_level(const Evidence& evidence) {
     return results.front();
   }
   for (std::size_t i = results.size(); i > 1; --i) {
-    // With an lse that shows unrounded logits, levels that round them are out of the question.
-    if (!(moves_lse(results[i - 1].level) && evidence.errors.lse.present
-          && results[i - 1].lse_bulk < k_consistent_lse)) {
+    if (!contradicted_by_lse(results[i - 1], evidence)) {
       return results[i - 1];
     }
   }
