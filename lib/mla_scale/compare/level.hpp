@@ -25,21 +25,29 @@ enum class Level {
 /// One line for a reader.
 [[nodiscard]] std::string_view describe(Level level);
 
+/// A number format to round to, nearest even.
+enum class Rounding { none, f32, tf32, bf16, f16, e4m3, e5m2 };
+
+/// The rounding that storing in `dtype` does; none for f64 and integers.
+[[nodiscard]] Rounding rounding_of(tensor::Dtype dtype);
+
+/// `value` rounded. Too large: infinity, for e4m3 the largest number (448), as saturating casts do.
+[[nodiscard]] double round_to(Rounding rounding, double value);
+
+/// Largest relative error of rounding a normal number: 2^-9 for bf16, 0 for none.
+[[nodiscard]] double unit_roundoff(Rounding rounding);
+
 /// The dtypes a kernel worked in, as far as the capture shows them.
 struct ComputeDtypes {
   tensor::Dtype input = tensor::Dtype::f32;  ///< of q, k, v: the narrowest that holds all values
   tensor::Dtype output = tensor::Dtype::f32; ///< of out
+
+  /// What probabilities and logits are rounded to by kernels that do: the input dtype, or for fp8
+  /// inputs the 16-bit dtype around them.
+  [[nodiscard]] Rounding compute() const;
 };
 
 /// Levels that a kernel of these dtypes can have, tightest first.
 [[nodiscard]] std::vector<Level> levels_for(const ComputeDtypes& dtypes);
-
-/// `value` rounded to nearest-even in `dtype`; f64 leaves it alone, integers are not rounded to.
-/// Overflow gives infinity (e4m3fn: NaN past 464, else the largest number, 448).
-[[nodiscard]] double round_to(tensor::Dtype dtype, double value);
-
-/// The dtype that a floating tensor was computed in: its own, or for f64 / f32 the narrower one of
-/// f32, f16 and bf16 that holds every one of its values.
-[[nodiscard]] tensor::Dtype effective_dtype(const tensor::View3& view);
 
 } // namespace mla_scale::compare

@@ -25,7 +25,6 @@ struct ErrorSums {
   double got_squared = 0.0;
   double expected_squared = 0.0;
   double error_squared = 0.0;
-  double got_expected = 0.0;
   double max_abs = 0.0;
   double max_rel = 0.0; ///< |got - expected| / max(|expected|, rms of the row)
 
@@ -38,6 +37,27 @@ struct ErrorSums {
   /// |x-y|/|y|; infinity when the reference is zero and the capture is not.
   [[nodiscard]] double relative_rms() const;
   [[nodiscard]] bool finite() const { return nan == 0 && inf == 0; }
+};
+
+/// Collects one row of one head.
+struct RowError {
+  ErrorSums sums;
+  std::int64_t worst_column = -1;
+  double worst_error = 0.0; ///< infinity for NaN
+  double worst_got = 0.0;
+  double worst_expected = 0.0;
+
+  /// NaN is counted first, then an infinity where a number is expected; neither enters the sums.
+  void add(std::int64_t column, double got, double expected);
+};
+
+/// The largest errors seen, largest first, one a row of a head. The order of adding does not
+/// matter.
+struct WorstElements {
+  static constexpr std::size_t k_most = 10;
+  std::vector<ElementDifference> elements;
+
+  void add(const ElementDifference& difference);
 };
 
 /// Error of one group of rows: a head, or positions [first, last].
@@ -68,7 +88,8 @@ struct TensorComparison {
   std::vector<GroupError> by_position;
   std::vector<GroupError> by_head;
   std::vector<std::string> reasons; ///< each test that failed, in words with numbers
-  /// error / floor for each (head, position bucket), heads major; what the map shows.
+  /// error / floor for each (head, position bucket), heads major, -1 where there is no row; what
+  /// the map of the report shows.
   std::vector<double> map;
 };
 

@@ -1,14 +1,20 @@
 #pragma once
 
+#include <mla_scale/compare/level.hpp>
 #include <mla_scale/core/result.hpp>
+#include <mla_scale/reference/key_tiles.hpp>
 #include <mla_scale/reference/problem.hpp>
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <utility>
 #include <vector>
 
 namespace mla_scale::compare {
+
+/// A (head, query row) pair.
+using HeadRow = std::pair<std::int64_t, std::int64_t>;
 
 /// One query row of one head with everything that it sees: the unit that fits and floors work on.
 struct RowSample {
@@ -20,23 +26,33 @@ struct RowSample {
   std::vector<double> rope; ///< <q_pe, k_pe_j>; the logit is scale · (nope + rope)
 };
 
-/// Rows for fits and floors: at most `limit` (head, row) pairs, all when there are fewer; spread
-/// evenly over heads and rows by a fixed rule, with first and last rows of sequences always in.
-/// Rows that see no key are left out. Sorted by head, then row.
-[[nodiscard]] std::vector<std::pair<std::int64_t, std::int64_t>>
-sample_rows(const reference::Problem& problem, std::int64_t limit);
+/// Roundings of a simulated kernel on its inputs.
+struct InputRounding {
+  Rounding query = Rounding::none;   ///< of scale · q
+  Rounding key = Rounding::none;     ///< also what W_UK made of a latent
+  Rounding value = Rounding::none;   ///< also what W_UV made of a latent
+  Rounding average = Rounding::none; ///< absorbed form: the average of latents, before W_UV
+};
 
-/// Logits of chosen rows. `rows` sorted by head. Reads keys tile by tile.
-/// Error: schema when the problem's form is absorbed (take latent).
-[[nodiscard]] Result<std::vector<RowSample>>
-sample_logits(const reference::Problem& problem,
-              const std::vector<std::pair<std::int64_t, std::int64_t>>& rows);
+/// Rows for fits and floors: at most about `limit` (head, row) pairs, all when there are fewer, and
+/// no more than a fixed number of logits; spread evenly over heads and rows by a fixed rule, with
+/// the first and last rows always in. Rows that see no key are left out. Sorted by head, then row.
+[[nodiscard]] std::vector<HeadRow> sample_rows(const reference::Problem& problem,
+                                               std::int64_t limit);
+
+/// Logits of chosen rows, sorted by head. Reads keys tile by tile. In absorbed form `nope` is
+/// <W_UKᵀ·q_nope, kv_c_j>, the same number.
+/// \pre validate(problem)
+[[nodiscard]] std::vector<RowSample> sample_logits(const reference::Problem& problem,
+                                                   const std::vector<HeadRow>& rows,
+                                                   const InputRounding& rounding = {});
 
 /// Averages values with chosen weights. Keeps one head's values converted while samples of that
 /// head follow each other, unless they are too many for that.
 class ValueAverager {
 public:
-  explicit ValueAverager(const reference::Problem& problem) : m_problem(problem) {}
+  explicit ValueAverager(const reference::Problem& problem, const InputRounding& rounding = {})
+      : m_problem(problem), m_rounding(rounding) {}
 
   /// Σ_j weights[r·n + j] v_j for r = 0 .. count - 1, n the number of keys that the sample sees:
   /// [count, v_head_dim].
@@ -44,11 +60,16 @@ public:
                                             std::span<const double> weights);
 
 private:
+  void load(std::int64_t first, std::int64_t count);
+
   const reference::Problem& m_problem;
+  InputRounding m_rounding;
+  std::unique_ptr<reference::KeyTiles<double>> m_tiles; // of m_head
   std::int64_t m_head = -1;
   std::int64_t m_first = 0;
   std::int64_t m_count = 0;
-  std::vector<double> m_values; // [m_count, v_head_dim] from key row m_first
+  std::vector<double> m_values; // [m_count, value width] from key row m_first
+  std::vector<double> m_keys;
 };
 
 } // namespace mla_scale::compare

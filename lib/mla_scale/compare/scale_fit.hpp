@@ -20,6 +20,8 @@ struct ScaleFit {
   bool converged = false;
   double residual =
       0.0; ///< what is left: rms over rows of |error|/|O_row| (out), of lse error (lse)
+  /// Σ (d residual / d ln scale)²: what the inputs tell about the scale, whatever the capture says.
+  double information = 0.0;
   std::int64_t rows = 0; ///< (head, row) pairs used
 };
 

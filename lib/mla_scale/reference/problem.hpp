@@ -36,6 +36,7 @@ struct Problem {
   std::optional<tensor::View3> w_uk; ///< [qk_nope_head_dim, H, kv_lora_rank]
   std::optional<tensor::View3> w_uv; ///< [v_head_dim, H, kv_lora_rank]
   std::vector<tensor::Sequence> sequences;
+  std::int64_t qk_rope_head_dim = 0; ///< the last columns of q and k
 
   Form form = Form::expanded;
   double softmax_scale = 0.0;        ///< logits are softmax_scale · factor_i · <q_i, k_j>
@@ -50,7 +51,6 @@ struct Problem {
   int threads = 0; ///< 0: one for each processor. The result does not depend on it.
 
   [[nodiscard]] std::int64_t nope_width() const;
-  [[nodiscard]] std::int64_t rope_width() const;
   [[nodiscard]] std::int64_t v_width() const;
   [[nodiscard]] std::vector<std::int64_t> chosen_heads() const;
   [[nodiscard]] std::vector<std::int64_t> chosen_rows() const;
@@ -62,8 +62,7 @@ struct Problem {
   [[nodiscard]] double row_scale(std::int64_t row) const;
 };
 
-/// The problem that a capture poses, in one form. `qk_rope_head_dim` only matters for where the
-/// rope part of q and k starts.
+/// The problem that a capture poses, in one form.
 /// Errors: schema when a tensor the form needs is missing or has another shape than the others.
 [[nodiscard]] Result<Problem> make_problem(const tensor::Capture& capture, Form form,
                                            double softmax_scale, std::int64_t qk_rope_head_dim);
