@@ -33,6 +33,8 @@ struct Candidate {
   double cost = 0.0;                    ///< subtracted from the log-likelihood: free numbers
   std::vector<LseAlternative> lse;      ///< besides its own
   bool few_rows = false; ///< predicts only some rows, by a way that costs much
+  /// When set: the mechanism is ready for the probe rows only, and this makes it ready for all.
+  std::function<void(Candidate&)> complete;
 };
 
 /// What the proposers of candidates read.

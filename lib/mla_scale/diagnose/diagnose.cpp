@@ -159,7 +159,8 @@ bool answer(const Context& context, const std::vector<Explanation>& explanations
   append_findings(*best, where, report);
   for (const auto& rival : explanations) {
     if (&rival != best && rival.parts() > 0 && rival.total > best->total - k_rival_margin
-        && rival.parts() <= best->parts() && holds(context, rival)) {
+        && rival.parts() <= best->parts() && rival.candidate.cost <= best->candidate.cost + 2.5
+        && holds(context, rival)) {
       append_findings(rival, where, report);
     }
   }

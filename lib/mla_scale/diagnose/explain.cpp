@@ -20,6 +20,9 @@ constexpr double k_largest_coarseness = 1.4;
 /// Screening: this much worse than the best on the probe is out.
 constexpr double k_screen_margin = 60.0;
 constexpr std::size_t k_survivors = 12;
+/// Residual of the best explanation, against a kernel that rounds no logits, at which the search
+/// ends.
+constexpr double k_fine_ratio = 1.15;
 
 RowPredictor predictor_of(const Context& context, const Candidate& candidate) {
   if (candidate.direct) {
@@ -109,36 +112,56 @@ bool holds(const Context& context, const Explanation& explanation) {
 }
 
 std::vector<Explanation> explain(const Context& context) {
+  std::vector<Explanation> screened;
+  const auto better = [](const Explanation& a, const Explanation& b) { return a.total > b.total; };
+  const auto screen = [&](std::vector<Candidate>& candidates) {
+    for (auto& candidate : candidates) {
+      auto explanation = explain_with(context, std::move(candidate), context.probe);
+      if (std::isfinite(explanation.total)) {
+        screened.push_back(std::move(explanation));
+      }
+    }
+    candidates.clear();
+    std::stable_sort(screened.begin(), screened.end(), better);
+  };
+  // Nothing can explain a capture better than a kernel that rounds no logits.
+  const auto settled = [&] {
+    const auto& best = screened.front();
+    return holds(context, best) && best.lse_explained && best.score.coarseness <= 0.1
+           && (!context.sample.any_out || best.score.fine_ratio < k_fine_ratio);
+  };
   std::vector<Candidate> candidates;
   Candidate expected;
   expected.mechanism = context.reference;
   candidates.push_back(expected);
+  screen(candidates);
+  const bool fine = !screened.empty() && settled() && screened.front().parts() == 0;
   propose_linear(context, candidates);
-  if (context.sample.any_out) {
-    propose_masks(context, candidates);
-    propose_merges(context, candidates);
-    propose_pages(context, candidates);
-  }
-  propose_extra_mass(context, candidates);
-  propose_temperature(context, candidates);
-  propose_values(context, candidates);
-  propose_rope(context, candidates);
-  propose_output(context, candidates);
-
-  std::vector<Explanation> screened;
-  for (auto& candidate : candidates) {
-    auto explanation = explain_with(context, std::move(candidate), context.probe);
-    if (std::isfinite(explanation.total)) {
-      screened.push_back(std::move(explanation));
+  screen(candidates);
+  if (!fine && !settled()) {
+    if (context.sample.any_out) {
+      propose_masks(context, candidates);
+      propose_merges(context, candidates);
+      propose_pages(context, candidates);
+    }
+    propose_extra_mass(context, candidates);
+    screen(candidates);
+    if (!settled()) {
+      propose_temperature(context, candidates);
+      propose_rope(context, candidates);
+      propose_values(context, candidates);
+      propose_output(context, candidates);
+      screen(candidates);
     }
   }
-  const auto better = [](const Explanation& a, const Explanation& b) { return a.total > b.total; };
-  std::stable_sort(screened.begin(), screened.end(), better);
   std::vector<Explanation> result;
   for (auto& explanation : screened) {
     const bool close = explanation.total > screened.front().total - k_screen_margin;
     const bool null = explanation.candidate.parts.empty();
-    if (null || result.size() < 4 || (close && result.size() < k_survivors)) {
+    if (null || result.size() < 3 || (close && result.size() < k_survivors)) {
+      if (explanation.candidate.complete) {
+        explanation.candidate.complete(explanation.candidate);
+      }
       result.push_back(explain_with(context, std::move(explanation.candidate), context.rows));
     }
   }

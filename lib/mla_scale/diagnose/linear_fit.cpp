@@ -153,7 +153,8 @@ Mechanism with_factors(Mechanism mechanism, const Factors& factors) {
 
 std::optional<LinearFit> fit_factors(const Predictor& predictor, const Mechanism& mechanism,
                                      std::span<const std::size_t> rows, FitSource source,
-                                     const FitDirections& columns, const Factors& start) {
+                                     const FitDirections& columns, const Factors& start,
+                                     int iterations) {
   const Fitter fitter(predictor, mechanism, source);
   const auto parameters = static_cast<Eigen::Index>(columns.columns.size());
   Eigen::MatrixXd matrix(3, parameters);
@@ -170,7 +171,7 @@ std::optional<LinearFit> fit_factors(const Predictor& predictor, const Mechanism
     return std::nullopt;
   }
   double damping = 1e-6;
-  for (int iteration = 0; iteration < 25; ++iteration) {
+  for (int iteration = 0; iteration < iterations; ++iteration) {
     Eigen::MatrixXd damped = sums.normal;
     const double trace = sums.normal.trace();
     if (!(trace > 0.0) || !std::isfinite(trace)) {
@@ -183,7 +184,7 @@ std::optional<LinearFit> fit_factors(const Predictor& predictor, const Mechanism
     const auto next_sums = accumulate(fitter, rows, next, matrix);
     if (next_sums.count > 0.0 && next_sums.objective <= sums.objective * (1 + 1e-13)) {
       const bool small = step.cwiseAbs().maxCoeff()
-                         < 1e-9 * (1e-3 + std::abs(next.nope) + std::abs(next.rope));
+                         < 1e-8 * (1e-3 + std::abs(next.nope) + std::abs(next.rope));
       fit.factors = next;
       sums = next_sums;
       damping = std::max(damping / 8.0, 1e-12);
@@ -210,6 +211,27 @@ std::optional<LinearFit> fit_factors(const Predictor& predictor, const Mechanism
   }
   fit.objective = sums.objective / sums.count;
   return fit;
+}
+
+std::optional<LinearFit> fit_from_starts(const Predictor& predictor, const Mechanism& mechanism,
+                                         std::span<const std::size_t> probe,
+                                         std::span<const std::size_t> rows, FitSource source,
+                                         const FitDirections& directions_,
+                                         std::span<const Factors> starts) {
+  // Mean square residual, in units of the output's rounding, above which a fit explains nothing:
+  // logits rounded to the dtype leave some tens.
+  const double hopeless = source == FitSource::out ? 400.0 : 1e9;
+  std::optional<LinearFit> best;
+  for (const auto& start : starts) {
+    auto fit = fit_factors(predictor, mechanism, probe, source, directions_, start, 12);
+    if (fit && std::isfinite(fit->objective) && (!best || fit->objective < best->objective)) {
+      best = std::move(fit);
+    }
+  }
+  if (!best || best->objective > hopeless) {
+    return std::nullopt;
+  }
+  return fit_factors(predictor, mechanism, rows, source, directions_, best->factors);
 }
 
 std::vector<double> scale_starts(const Predictor& predictor, const Mechanism& mechanism,

@@ -43,11 +43,18 @@ struct LinearFit {
 enum class FitSource { out, lse };
 
 /// Fits from `start`; the mechanism's own factors are multiplied by what is fitted. Nothing when no
-/// row tells anything.
+/// row tells anything. `iterations` bounds the steps.
 [[nodiscard]] std::optional<LinearFit>
 fit_factors(const Predictor& predictor, const Mechanism& mechanism,
             std::span<const std::size_t> rows, FitSource source, const FitDirections& directions,
-            const Factors& start);
+            const Factors& start, int iterations = 25);
+
+/// The best fit from several starts on the few rows of `probe`, refined on `rows`. Nothing when
+/// even the best leaves so much that it is no explanation.
+[[nodiscard]] std::optional<LinearFit>
+fit_from_starts(const Predictor& predictor, const Mechanism& mechanism,
+                std::span<const std::size_t> probe, std::span<const std::size_t> rows,
+                FitSource source, const FitDirections& directions, std::span<const Factors> starts);
 
 /// The mechanism with its factors multiplied.
 [[nodiscard]] Mechanism with_factors(Mechanism mechanism, const Factors& factors);

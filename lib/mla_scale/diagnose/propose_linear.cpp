@@ -13,6 +13,9 @@ namespace mla_scale::diagnose {
 
 namespace {
 
+/// Changes smaller than this are no bug: a float32 kernel's own errors bias fits that much.
+constexpr double k_smallest_change = 3e-5;
+
 std::vector<FitSource> sources(const Context& context) {
   std::vector<FitSource> result;
   if (context.sample.any_lse) {
@@ -74,7 +77,7 @@ void name_scale(const Context& context, double ratio, double error, FitSource so
       order += 0.01; // Equal values stay in the order of the table.
     }
   }
-  if (ratio > 0.0) {
+  if (ratio > 0.0 && (std::abs(ratio - 1.0) > k_smallest_change || !more.empty())) {
     const auto near =
         closed_forms_near(context.expectation, fitted, std::max(1e-4, 3.0 * error / ratio));
     std::string forms;
@@ -97,126 +100,124 @@ Candidate one(const Context& context, const Factors& factors, double cost, std::
   return candidate;
 }
 
-void propose_scales(const Context& context, FitSource source, std::vector<Candidate>& candidates) {
-  for (const double start :
-       scale_starts(context.predictor, context.reference, context.probe, source)) {
-    const auto fit = fit_factors(context.predictor, context.reference, context.fit, source,
-                                 along_scale(), {start, start, 1.0});
-    if (fit && fit->factors.nope > 0.0) {
-      name_scale(context, fit->factors.nope, fit->standard_errors[0], source, {}, {}, candidates);
+std::optional<LinearFit> fit(const Context& context, FitSource source,
+                             const FitDirections& directions, const std::vector<Factors>& starts) {
+  return fit_from_starts(context.predictor, context.reference, context.probe, context.fit, source,
+                         directions, starts);
+}
+
+void propose_scales(const Context& context, FitSource source, const std::vector<double>& starts,
+                    std::vector<Candidate>& candidates) {
+  // Several minima: each is proposed, the score decides.
+  std::vector<double> seen;
+  for (const double start : starts) {
+    const auto found = fit(context, source, along_scale(), {{start, start, 1.0}});
+    if (!found || !(found->factors.nope > 0.0)) {
+      continue;
     }
-  }
-  // At the expected scale the score knows a good fit from a bad one; the scan need not find it.
-  const auto fit = fit_factors(context.predictor, context.reference, context.fit, source,
-                               along_scale(), {});
-  if (fit && fit->factors.nope > 0.0) {
-    name_scale(context, fit->factors.nope, fit->standard_errors[0], source, {}, {}, candidates);
+    const double ratio = found->factors.nope;
+    if (std::none_of(seen.begin(), seen.end(),
+                     [&](double other) { return std::abs(other / ratio - 1.0) < 1e-6; })) {
+      seen.push_back(ratio);
+      name_scale(context, ratio, found->standard_errors[0], source, {}, {}, candidates);
+    }
   }
 }
 
 void propose_rope_magnitude(const Context& context, FitSource source,
                             std::vector<Candidate>& candidates) {
-  const auto add = [&](double rope, double error, double cost) {
-    candidates.push_back(one(
-        context, {1.0, rope, 1.0}, cost, "rope.magnitude",
-        {{"ratio", rope}, {"cos_sin_factor", std::sqrt(std::abs(rope))}},
-        fmt::format("rope part of the logits times {:.6g}{}, nope part as expected", rope,
-                    error > 0.0 ? fmt::format(" ± {:.1g}", error) : "")));
-  };
   const double g2 = context.expectation.mscale * context.expectation.mscale;
-  for (const double start : {1.0, g2, 1.0 / g2, 2.0, 0.5}) {
-    const auto fit = fit_factors(context.predictor, context.reference, context.fit, source,
-                                 along_rope(), {1.0, start, 1.0});
-    if (fit && fit->converged) {
-      add(fit->factors.rope, fit->standard_errors[0], 1.0 + k_cost_of_number);
-      for (const double exact : {g2, 1.0 / g2, g2 * g2}) {
-        if (std::abs(exact / fit->factors.rope - 1.0) < 5e-3 && std::abs(exact - 1.0) > 1e-6) {
-          add(exact, fit->standard_errors[0], 1.5);
-        }
-      }
-    }
-    if (start == 1.0 && g2 == 1.0) {
-      break;
+  const auto found = fit(context, source, along_rope(),
+                         {{1.0, 1.0, 1.0}, {1.0, g2, 1.0}, {1.0, 1.0 / g2, 1.0}, {1.0, 2.0, 1.0},
+                          {1.0, 0.5, 1.0}});
+  if (!found) {
+    return;
+  }
+  const double rope = found->factors.rope;
+  const double error = found->standard_errors[0];
+  const auto add = [&](double value, double cost) {
+    candidates.push_back(
+        one(context, {1.0, value, 1.0}, cost, "rope.magnitude",
+            {{"ratio", value}, {"cos_sin_factor", std::sqrt(std::abs(value))}},
+            fmt::format("rope part of the logits times {:.6g} ± {:.1g}, nope part as expected",
+                        rope, error)));
+  };
+  if (std::abs(rope - 1.0) > k_smallest_change) {
+    add(rope, 1.0 + k_cost_of_number);
+  }
+  for (const double exact : {g2, 1.0 / g2, g2 * g2}) {
+    if (std::abs(exact / rope - 1.0) < 5e-3 && std::abs(exact - 1.0) > 1e-6) {
+      add(exact, 1.5);
     }
   }
 }
 
 void propose_gains(const Context& context, std::vector<Candidate>& candidates) {
-  const auto gain = fit_factors(context.predictor, context.reference, context.fit, FitSource::out,
-                                along_gain(), {});
-  if (gain) {
+  const auto gain = fit(context, FitSource::out, along_gain(), {{1.0, 1.0, 1.0}});
+  if (gain && std::abs(gain->factors.gain - 1.0) > k_smallest_change) {
     candidates.push_back(one(context, gain->factors, 1.0 + k_cost_of_number, "value.gain",
                              {{"gain", gain->factors.gain}},
                              fmt::format("out is {:.6g} ± {:.1g} times the expected, in every row",
                                          gain->factors.gain, gain->standard_errors[0])));
   }
-  for (const double start : {0.25, 0.5, 1.0, 2.0, 4.0, gain ? gain->factors.gain : 1.0}) {
-    const auto fit = fit_factors(context.predictor, context.reference, context.fit, FitSource::out,
-                                 along_latent(), {start, 1.0, start});
-    if (fit && fit->converged && fit->factors.gain > 0.0) {
-      candidates.push_back(
-          one(context, fit->factors, 1.2 + k_cost_of_number, "latent.gain",
-              {{"gain", fit->factors.gain}},
-              fmt::format("nope part of the logits and out both {:.6g} ± {:.1g} times the expected",
-                          fit->factors.gain, fit->standard_errors[0])));
-    }
+  std::vector<Factors> starts;
+  for (const double start : {0.25, 0.5, 1.0, 2.0, 4.0, 8.0}) {
+    starts.push_back({start, 1.0, start});
+  }
+  const auto latent = fit(context, FitSource::out, along_latent(), starts);
+  if (latent && latent->factors.gain > 0.0
+      && std::abs(latent->factors.gain - 1.0) > k_smallest_change) {
+    candidates.push_back(
+        one(context, latent->factors, 1.2 + k_cost_of_number, "latent.gain",
+            {{"gain", latent->factors.gain}},
+            fmt::format("nope part of the logits and out both {:.6g} ± {:.1g} times the expected",
+                        latent->factors.gain, latent->standard_errors[0])));
   }
 }
 
-/// Two and three factors at once, named by which of them moved.
-void propose_mixed(const Context& context, FitSource source, std::vector<Candidate>& candidates) {
-  const bool out = source == FitSource::out;
-  const auto starts = scale_starts(context.predictor, context.reference, context.probe, source);
-  const auto keys_only = fit_factors(context.predictor, context.reference, context.fit, source,
-                                     along_nope(), {});
-  if (keys_only && keys_only->factors.nope > 0.0) {
+/// Two factors at once: a scale and something else.
+void propose_mixed(const Context& context, FitSource source, const std::vector<double>& starts,
+                   std::vector<Candidate>& candidates) {
+  const auto keys = fit(context, source, along_nope(),
+                        {{0.25, 1.0, 1.0}, {0.5, 1.0, 1.0}, {1.0, 1.0, 1.0}, {2.0, 1.0, 1.0},
+                         {4.0, 1.0, 1.0}});
+  if (keys && keys->factors.nope > 0.0 && std::abs(keys->factors.nope - 1.0) > k_smallest_change) {
     candidates.push_back(
-        one(context, keys_only->factors, 1.5 + k_cost_of_number, "latent.gain",
-            {{"gain", keys_only->factors.nope}, {"side", std::string("keys")}},
+        one(context, keys->factors, 1.5 + k_cost_of_number, "latent.gain",
+            {{"gain", keys->factors.nope}, {"side", std::string("keys")}},
             fmt::format("nope part of the logits {:.6g} ± {:.1g} times the expected, rope part and "
                         "values as expected",
-                        keys_only->factors.nope, keys_only->standard_errors[0])));
+                        keys->factors.nope, keys->standard_errors[0])));
   }
   std::vector<Factors> begins;
   for (const double start : starts) {
     begins.push_back({start, start, 1.0});
   }
-  begins.push_back({1.0, 1.0, 1.0});
-  begins.push_back({1.0, 0.0, 1.0});
-  begins.push_back({0.0, 1.0, 1.0});
-  for (const auto& begin : begins) {
-    const auto fit = fit_factors(context.predictor, context.reference, context.fit, source,
-                                 along_nope_and_rope(), begin);
-    if (!fit || !(fit->factors.nope > 0.0)) {
-      continue;
-    }
-    const double ratio = fit->factors.rope / fit->factors.nope;
-    const Part magnitude{"rope.magnitude", {{"ratio", ratio}},
-                         fmt::format("rope part of the logits times {:.6g} of the nope part", ratio)};
+  auto parts = begins;
+  parts.push_back({1.0, 1.0, 1.0});
+  parts.push_back({1.0, 0.0, 1.0});
+  const auto append = [&](const LinearFit& found, const Factors& others, const Part& more) {
     const std::size_t before = candidates.size();
-    name_scale(context, fit->factors.nope, fit->standard_errors[0], source, {1.0, ratio, 1.0},
-               {magnitude}, candidates);
+    name_scale(context, found.factors.nope, found.standard_errors[0], source, others, {more},
+               candidates);
     for (std::size_t at = before; at < candidates.size(); ++at) {
       candidates[at].cost += 3.0 + k_cost_of_number;
     }
+  };
+  if (const auto found = fit(context, source, along_nope_and_rope(), parts);
+      found && found->factors.nope > 0.0) {
+    const double ratio = found->factors.rope / found->factors.nope;
+    append(*found, {1.0, ratio, 1.0},
+           {"rope.magnitude",
+            {{"ratio", ratio}},
+            fmt::format("rope part of the logits times {:.6g} of the nope part", ratio)});
   }
-  if (!out) {
-    return;
-  }
-  begins.pop_back();
-  begins.pop_back();
-  for (const auto& begin : begins) {
-    const auto fit = fit_factors(context.predictor, context.reference, context.fit, source,
-                                 along_scale_and_gain(), begin);
-    if (fit && fit->factors.nope > 0.0) {
-      const Part gain{"value.gain", {{"gain", fit->factors.gain}},
-                      fmt::format("out times {:.6g}", fit->factors.gain)};
-      const std::size_t before = candidates.size();
-      name_scale(context, fit->factors.nope, fit->standard_errors[0], source,
-                 {1.0, 1.0, fit->factors.gain}, {gain}, candidates);
-      for (std::size_t at = before; at < candidates.size(); ++at) {
-        candidates[at].cost += 3.0 + k_cost_of_number;
-      }
+  if (source == FitSource::out) {
+    if (const auto found = fit(context, source, along_scale_and_gain(), begins);
+        found && found->factors.nope > 0.0) {
+      const double gain = found->factors.gain;
+      append(*found, {1.0, 1.0, gain},
+             {"value.gain", {{"gain", gain}}, fmt::format("out times {:.6g}", gain)});
     }
   }
 }
@@ -225,9 +226,11 @@ void propose_mixed(const Context& context, FitSource source, std::vector<Candida
 
 void propose_linear(const Context& context, std::vector<Candidate>& candidates) {
   for (const auto source : sources(context)) {
-    propose_scales(context, source, candidates);
+    auto starts = scale_starts(context.predictor, context.reference, context.probe, source);
+    starts.push_back(1.0);
+    propose_scales(context, source, starts, candidates);
     propose_rope_magnitude(context, source, candidates);
-    propose_mixed(context, source, candidates);
+    propose_mixed(context, source, starts, candidates);
   }
   candidates.push_back(one(context, {1.0, 0.0, 1.0}, 1.0, "rope.dropped", {},
                            "logits of the nope part alone explain the rows"));

@@ -84,12 +84,14 @@ private:
   std::int64_t m_query_offset;
 };
 
-/// Logits of rows with rope parts rotated as given; other rows keep the sample's.
+/// Logits with the rope parts of `rows` rotated as given; other rows keep the sample's.
 std::shared_ptr<const LogitSet> rotated_logits(const Context& context, const BeforeRope& before,
-                                               const Rotation& query, const Rotation& key) {
+                                               const Rotation& query, const Rotation& key,
+                                               std::span<const std::size_t> rows) {
   auto logits = std::make_shared<LogitSet>(*context.sample.logits);
   std::map<std::size_t, Matrix> keys;
-  for (const auto& row : context.sample.rows) {
+  for (const auto index : rows) {
+    const Row& row = context.sample.rows[index];
     auto found = keys.find(row.sequence);
     if (found == keys.end()) {
       found =
@@ -275,7 +277,12 @@ void propose_rope(const Context& context, std::vector<Candidate>& candidates) {
   const auto propose = [&](const Variant& variant) {
     Candidate candidate;
     candidate.mechanism = context.reference;
-    candidate.mechanism.logits = rotated_logits(context, before, variant.query, variant.key);
+    candidate.mechanism.logits =
+        rotated_logits(context, before, variant.query, variant.key, context.probe);
+    candidate.complete = [&context, before, variant](Candidate& all) {
+      all.mechanism.logits =
+          rotated_logits(context, before, variant.query, variant.key, context.rows);
+    };
     candidate.cost = variant.cost;
     candidate.parts.push_back({variant.id, variant.parameters, variant.text});
     candidates.push_back(std::move(candidate));

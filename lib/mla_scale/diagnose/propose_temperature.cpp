@@ -113,7 +113,7 @@ void propose_temperature(const Context& context, std::vector<Candidate>& candida
                      [](const Law& a, const Law& b) { return a.misfit < b.misfit; });
     for (std::size_t at = 0; at < laws.size() && at < 2; ++at) {
       const auto law = laws[at];
-      if (!std::isfinite(law.misfit)) {
+      if (!std::isfinite(law.misfit) || std::abs(law.beta) < 1e-4) {
         continue;
       }
       Candidate candidate;

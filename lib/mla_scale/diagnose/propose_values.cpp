@@ -112,7 +112,12 @@ void propose_permutation(const Context& context, bool whole, std::vector<Candida
     sources[head] = best->first;
     identity = identity && best->first == head;
   }
-  if (identity || sources.empty()) {
+  double total_misfit = 0.0;
+  for (const auto& [head, source] : sources) {
+    total_misfit += misfits[head][source];
+  }
+  // On average ten times the rounding of out, or more: no permutation.
+  if (identity || total_misfit > std::log1p(100.0) * static_cast<double>(rows.size())) {
     return;
   }
   // The whole sample with the heads found.
