@@ -32,4 +32,7 @@ enum class Dtype {
 
 [[nodiscard]] bool is_floating(Dtype dtype);
 
+/// float8 of either kind: stored values mean nothing without a scale.
+[[nodiscard]] bool is_float8(Dtype dtype);
+
 } // namespace mla_scale::tensor

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -29,7 +30,20 @@ struct Tensor {
   [[nodiscard]] std::int64_t element_count() const;
   /// One element, as a double. Integers above 2^53 lose precision.
   [[nodiscard]] double at(std::span<const std::int64_t> index) const;
+  /// One element of an integer or boolean tensor, exactly; uint64 above 2^63 - 1 wraps.
+  [[nodiscard]] std::int64_t integer_at(std::span<const std::int64_t> index) const;
 };
+
+/// Product of the dimensions, or nothing when one is negative or the product does not fit.
+[[nodiscard]] std::optional<std::int64_t> element_count_of(std::span<const std::int64_t> shape);
+
+/// Strides in elements of a dense tensor: last dimension fastest (C), or first (Fortran).
+/// \pre element_count_of(shape)
+[[nodiscard]] std::vector<std::int64_t> dense_strides(std::span<const std::int64_t> shape,
+                                                      bool fortran_order = false);
+
+/// "[192, 4, 128]".
+[[nodiscard]] std::string shape_text(std::span<const std::int64_t> shape);
 
 /// A floating tensor seen as [tokens, heads, width], whatever its layout in the file.
 ///
@@ -44,7 +58,14 @@ struct View3 {
   std::int64_t head_stride = 0;
   std::int64_t width_stride = 0;
   std::int64_t offset = 0; ///< in elements, of [0, 0, 0]
+  /// Tokens of one batch entry, when entries do not follow each other at token_stride, as in
+  /// [B, H, T, D]: token t lies at (t / batch_tokens) · batch_stride + (t % batch_tokens) ·
+  /// token_stride. 0 when one stride is enough.
+  std::int64_t batch_tokens = 0;
+  std::int64_t batch_stride = 0;
   double dequantise = 1.0;
+  /// One more factor a head, for fp8 with a scale for each head; empty otherwise.
+  std::vector<double> dequantise_by_head;
 
   /// Copies elements [token, head, first .. first + count) to `out`.
   void read(std::int64_t token, std::int64_t head, std::int64_t first, std::int64_t count,
@@ -53,5 +74,11 @@ struct View3 {
             float* out) const;
   [[nodiscard]] double at(std::int64_t token, std::int64_t head, std::int64_t column) const;
 };
+
+/// The dtype that the values of `view` were computed in, as far as a bounded sample of at most
+/// 65536 elements tells: a float32 or float64 tensor whose non-zero values all fit bf16, else fp16,
+/// else fp32, was rounded to it before it was saved (NumPy has no bf16). The stored dtype
+/// otherwise, and when all values are zero.
+[[nodiscard]] Dtype effective_dtype(const View3& view);
 
 } // namespace mla_scale::tensor

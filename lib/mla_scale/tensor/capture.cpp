@@ -1,0 +1,442 @@
+#include "capture_files.hpp"
+#include "capture_hypothesis.hpp"
+#include "capture_values.hpp"
+
+#include <mla_scale/tensor/capture.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace mla_scale::tensor {
+namespace {
+
+Error wrong(const Tensor& tensor, std::string message) {
+  return Error{ErrorKind::schema, std::move(message), tensor.file, tensor.name, {}};
+}
+
+/// Puts the tensors of the files into the orientation that Capture documents.
+class Assembly {
+public:
+  Assembly(const CaptureFiles& files, const Geometry& geometry, const CaptureOptions& options)
+      : m_files(files), m_geometry(geometry), m_options(options) {}
+
+  Result<Capture> run() {
+    m_capture.files = m_files.paths;
+    m_capture.tensors = m_files.listing;
+    for (const auto step : {&Assembly::read_tokens, &Assembly::read_weights, &Assembly::read_heads,
+                            &Assembly::read_lse, &Assembly::read_values}) {
+      if (const Result<void> done = (this->*step)(); !done) {
+        return done.error();
+      }
+    }
+    name_level();
+    return std::move(m_capture);
+  }
+
+private:
+  /// A tensor of numbers, or nullptr when the capture has none of that name. NumPy knows neither
+  /// bf16 nor fp8: their bits come as unsigned integers.
+  Result<std::shared_ptr<const Tensor>> find_floating(std::string_view canonical) {
+    std::shared_ptr<const Tensor> tensor = m_files.find(canonical);
+    if (tensor == nullptr || is_floating(tensor->dtype)) {
+      return tensor;
+    }
+    const bool bf16 = tensor->dtype == Dtype::u16 || tensor->dtype == Dtype::i16;
+    if (!bf16 && tensor->dtype != Dtype::u8) {
+      return wrong(*tensor, fmt::format("is of {}, but must be of floating-point numbers",
+                                        to_string(tensor->dtype)));
+    }
+    auto viewed = std::make_shared<Tensor>(*tensor);
+    viewed->dtype = bf16 ? Dtype::bf16 : Dtype::f8_e4m3fn;
+    m_capture.notes.push_back(fmt::format("{} is of {}: read as the bits of {}", tensor->name,
+                                          to_string(tensor->dtype), to_string(viewed->dtype)));
+    return std::shared_ptr<const Tensor>(std::move(viewed));
+  }
+
+  Result<void> read_token_tensor(std::string_view canonical, std::optional<View3>& into,
+                                 std::int64_t width, std::int64_t wider) {
+    const Result<std::shared_ptr<const Tensor>> tensor = find_floating(canonical);
+    if (!tensor || *tensor == nullptr) {
+      return tensor ? Result<void>() : tensor.error();
+    }
+    const std::int64_t widths[] = {width, wider};
+    const std::optional<Reading> reading = read_axes_of_tokens(*tensor, widths);
+    if (!reading) {
+      return wrong(**tensor, fmt::format("its shape {} is not [T, {}] or [B, T, {}]",
+                                         shape_text((*tensor)->shape), width, width));
+    }
+    into = reading->view;
+    m_batches_of_tokens = std::max(m_batches_of_tokens, reading->batches);
+    return {};
+  }
+
+  Result<void> read_tokens() {
+    const std::int64_t rank = m_geometry.kv_lora_rank;
+    const std::int64_t rope = m_geometry.qk_rope_head_dim;
+    if (auto done = read_token_tensor("k_pe", m_capture.k_pe, rope, rope); !done) {
+      return done;
+    }
+    if (auto done = read_token_tensor("k_pe_pre", m_capture.k_pe_pre, rope, rope); !done) {
+      return done;
+    }
+    if (auto done = read_token_tensor("kv_c", m_capture.kv_c, rank, rank + rope); !done) {
+      return done;
+    }
+    if (m_capture.kv_c && m_capture.kv_c->width == rank + rope && rope > 0) {
+      const View3 both = *m_capture.kv_c;
+      m_capture.kv_c = columns(both, 0, rank);
+      const bool used = !m_capture.k_pe;
+      if (used) {
+        m_capture.k_pe = columns(both, rank, rope);
+      }
+      m_capture.notes.push_back(
+          fmt::format("{} is {} wide: read as kv_c{}", both.tensor->name, rank + rope,
+                      used ? " with k_pe after it" : ", what follows is not used"));
+    }
+    for (const auto* view : {&m_capture.kv_c, &m_capture.k_pe, &m_capture.k_pe_pre}) {
+      if (*view) {
+        m_shapes.key_rows.push_back(
+            {(*view)->tokens,
+             fmt::format("{} is {}", (*view)->tensor->name, shape_text((*view)->tensor->shape))});
+      }
+    }
+    for (const KnownRows& known : m_shapes.key_rows) {
+      if (known.rows != m_shapes.key_rows.front().rows) {
+        const View3& first = m_capture.kv_c ? *m_capture.kv_c : *m_capture.k_pe;
+        return wrong(*first.tensor,
+                     fmt::format("has {} rows, but {}", first.tokens, known.description));
+      }
+    }
+    return {};
+  }
+
+  Result<void> read_weights() {
+    const Result<std::shared_ptr<const Tensor>> fused = find_floating("kv_b_proj");
+    if (!fused) {
+      return fused.error();
+    }
+    if (*fused != nullptr) {
+      return split_kv_b_proj(*fused);
+    }
+    if (auto done = read_absorbed("w_uk", m_geometry.qk_nope_head_dim, m_capture.w_uk); !done) {
+      return done;
+    }
+    return read_absorbed("w_uv", m_geometry.v_head_dim, m_capture.w_uv);
+  }
+
+  /// Rows of one head follow each other: nope first, then v.
+  Result<void> split_kv_b_proj(const std::shared_ptr<const Tensor>& weight) {
+    const std::int64_t nope = m_geometry.qk_nope_head_dim;
+    const std::int64_t per_head = nope + m_geometry.v_head_dim;
+    const std::int64_t rank = m_geometry.kv_lora_rank;
+    const std::vector<std::int64_t>& shape = weight->shape;
+    const bool matrix = shape.size() == 2;
+    const auto divides = [&](std::int64_t rows) {
+      return rows > 0 && rows % per_head == 0
+             && m_geometry.num_attention_heads % (rows / per_head) == 0;
+    };
+    const bool by_rows = matrix && shape[1] == rank && divides(shape[0]);
+    const bool by_columns = matrix && shape[0] == rank && divides(shape[1]);
+    if (!by_rows && !by_columns) {
+      return wrong(*weight,
+                   fmt::format("its shape {} is not [H*{}, {}] with H dividing {} heads",
+                               shape_text(shape), per_head, rank, m_geometry.num_attention_heads));
+    }
+    const std::size_t rows = by_rows ? 0 : 1;
+    if (!by_rows) {
+      m_capture.notes.push_back(
+          fmt::format("{} came transposed, as [{}, H*{}]", weight->name, rank, per_head));
+    }
+    View3 view;
+    view.tensor = weight;
+    view.heads = shape[rows] / per_head;
+    view.width = rank;
+    view.token_stride = weight->strides[rows];
+    view.head_stride = per_head * weight->strides[rows];
+    view.width_stride = weight->strides[1 - rows];
+    view.tokens = nope;
+    m_capture.w_uk = view;
+    view.tokens = m_geometry.v_head_dim;
+    view.offset = nope * weight->strides[rows];
+    m_capture.w_uv = view;
+    m_shapes.weight_heads = view.heads;
+    return {};
+  }
+
+  /// [L, H, X] as documented; [H, X, L] and [H, L, X], which engines keep too, when only they fit.
+  Result<void> read_absorbed(std::string_view canonical, std::int64_t width,
+                             std::optional<View3>& into) {
+    const Result<std::shared_ptr<const Tensor>> found = find_floating(canonical);
+    if (!found || *found == nullptr) {
+      return found ? Result<void>() : found.error();
+    }
+    const Tensor& weight = **found;
+    struct Order {
+      std::size_t rank, head, width;
+      const char* layout;
+    };
+    constexpr Order k_orders[] = {{0, 1, 2, "[L,H,D]"}, {2, 0, 1, "[H,D,L]"}, {1, 0, 2, "[H,L,D]"}};
+    const std::int64_t heads = m_geometry.num_attention_heads;
+    for (const Order& order : k_orders) {
+      if (weight.shape.size() != 3 || weight.shape[order.rank] != m_geometry.kv_lora_rank
+          || weight.shape[order.width] != width || weight.shape[order.head] < 1
+          || heads % weight.shape[order.head] != 0) {
+        continue;
+      }
+      View3 view;
+      view.tensor = *found;
+      view.tokens = width;
+      view.heads = weight.shape[order.head];
+      view.width = m_geometry.kv_lora_rank;
+      view.token_stride = weight.strides[order.width];
+      view.head_stride = weight.strides[order.head];
+      view.width_stride = weight.strides[order.rank];
+      if (m_shapes.weight_heads != 0 && m_shapes.weight_heads != view.heads) {
+        return wrong(weight,
+                     fmt::format("its shape {} holds {} heads, but w_uk holds {}",
+                                 shape_text(weight.shape), view.heads, m_shapes.weight_heads));
+      }
+      m_shapes.weight_heads = view.heads;
+      into = view;
+      if (&order != k_orders) {
+        m_capture.notes.push_back(fmt::format("{} read as {}", weight.name, order.layout));
+      }
+      return {};
+    }
+    return wrong(weight,
+                 fmt::format("its shape {} is not [{}, H, {}] with H dividing {} heads",
+                             shape_text(weight.shape), m_geometry.kv_lora_rank, width, heads));
+  }
+
+  struct HeadRow {
+    std::string_view canonical;
+    std::int64_t width;
+    std::int64_t other_width; ///< also accepted
+    std::optional<View3>* view;
+    bool is_output;
+  };
+
+  Result<void> read_heads() {
+    const std::int64_t qk = m_geometry.qk_head_dim();
+    const std::int64_t v = m_geometry.v_head_dim;
+    const HeadRow rows[] = {
+        {"q", qk, qk, &m_capture.q, false},
+        {"k", qk, qk, &m_capture.k, false},
+        {"v", v, qk, &m_capture.v, false},
+        {"q_pre", qk, m_geometry.qk_rope_head_dim, &m_capture.q_pre, false},
+        {"out", v, qk, &m_capture.out, true},
+    };
+    std::vector<std::optional<View3>*> inputs;
+    for (const HeadRow& row : rows) {
+      const Result<std::shared_ptr<const Tensor>> tensor = find_floating(row.canonical);
+      if (!tensor || *tensor == nullptr) {
+        if (!tensor) {
+          return tensor.error();
+        }
+        continue;
+      }
+      std::vector<std::int64_t> widths = {row.width};
+      if (row.other_width != row.width) {
+        widths.push_back(row.other_width);
+      }
+      std::vector<Reading> readings =
+          read_axes_with_heads(*tensor, widths, m_geometry.num_attention_heads);
+      if (readings.empty()) {
+        return wrong(**tensor,
+                     fmt::format("its shape {} is not [T, H, {}] with H dividing {} heads, nor "
+                                 "batched, heads first or flat",
+                                 shape_text((*tensor)->shape), row.width,
+                                 m_geometry.num_attention_heads));
+      }
+      (row.is_output ? m_shapes.outputs : m_shapes.inputs)
+          .push_back({row.canonical, *tensor, std::move(readings)});
+      if (!row.is_output) {
+        inputs.push_back(row.view);
+      }
+    }
+    m_shapes.config_heads = m_geometry.num_attention_heads;
+    m_shapes.layout = m_options.layout;
+    m_shapes.lse = m_files.find("lse");
+    if (m_shapes.inputs.empty() && m_shapes.outputs.empty()) {
+      m_capture.heads = m_shapes.weight_heads;
+      m_capture.key_rows = m_shapes.key_rows.empty() ? 0 : m_shapes.key_rows.front().rows;
+      m_batches = m_batches_of_tokens;
+      return {};
+    }
+    Result<Agreement> agreement = agree_on_shapes(m_shapes);
+    if (!agreement) {
+      return agreement.error();
+    }
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      *inputs[i] = agreement->inputs[i].view;
+    }
+    if (!agreement->outputs.empty()) {
+      m_capture.out = agreement->outputs.front().view;
+    }
+    m_capture.layout =
+        (agreement->inputs.empty() ? agreement->outputs : agreement->inputs).front().layout;
+    m_capture.notes.insert(m_capture.notes.end(), agreement->notes.begin(), agreement->notes.end());
+    m_capture.heads = agreement->heads;
+    m_capture.query_rows = agreement->query_rows;
+    m_capture.key_rows = agreement->key_rows;
+    m_batches = std::max(agreement->batches, m_batches_of_tokens);
+    cut_padding();
+    return check_weight_heads();
+  }
+
+  void cut_padding() {
+    const std::int64_t v = m_geometry.v_head_dim;
+    if (m_capture.v && m_capture.v->width > v) {
+      m_capture.v = columns(*m_capture.v, 0, v);
+      m_capture.notes.push_back(fmt::format("v came padded to {}", m_geometry.qk_head_dim()));
+    }
+    if (m_capture.out && m_capture.out->width > v) {
+      const View3 padded = *m_capture.out;
+      m_capture.out = columns(padded, 0, v);
+      m_capture.out_padding = columns(padded, v, padded.width - v);
+      m_capture.notes.push_back(fmt::format("out came padded to {}", m_geometry.qk_head_dim()));
+    }
+  }
+
+  /// kv_b_proj of the whole model beside the heads of one rank: which rows belong to them is
+  /// unknown.
+  Result<void> check_weight_heads() {
+    if (m_shapes.weight_heads == 0 || m_shapes.weight_heads == m_capture.heads) {
+      return {};
+    }
+    const Tensor& weight = *(m_capture.w_uk ? m_capture.w_uk : m_capture.w_uv)->tensor;
+    const std::string message = fmt::format("holds {} heads, but the capture holds {} of them",
+                                            m_shapes.weight_heads, m_capture.heads);
+    if (!m_capture.k || !m_capture.v) {
+      return wrong(weight, message + ": cut its rows to those of this rank");
+    }
+    m_capture.w_uk.reset();
+    m_capture.w_uv.reset();
+    m_capture.notes.push_back(
+        fmt::format("{} {}: not used, since which they are is unknown", weight.name, message));
+    return {};
+  }
+
+  Result<void> read_lse() {
+    const Result<std::shared_ptr<const Tensor>> tensor = find_floating("lse");
+    if (!tensor) {
+      return tensor.error();
+    }
+    if (*tensor == nullptr) {
+      return {};
+    }
+    const Result<LseBase> base = find_lse_base(m_files);
+    if (!base) {
+      return base.error();
+    }
+    m_capture.lse_base = *base;
+    if (m_capture.query_rows == 0 || m_capture.heads == 0) {
+      m_capture.notes.push_back("lse is not used: no q or out tells its heads and rows");
+      return {};
+    }
+    const std::optional<LseReading> reading =
+        read_axes_of_lse(*tensor, m_batches, m_capture.query_rows, m_capture.heads);
+    if (!reading) {
+      return wrong(**tensor, fmt::format("its shape {} is neither [H, T] nor [T, H] of {} heads "
+                                         "and {} query rows",
+                                         shape_text((*tensor)->shape), m_capture.heads,
+                                         m_capture.query_rows));
+    }
+    m_capture.lse = reading->view;
+    if (reading->ambiguous) {
+      m_capture.notes.push_back(
+          fmt::format("lse {} has as many heads as rows: read as {}, as torch writes it",
+                      shape_text((*tensor)->shape), reading->layout));
+    } else if (reading->layout.find("T,H") != std::string::npos) {
+      m_capture.notes.push_back(fmt::format("lse read as {}", reading->layout));
+    }
+    if (reading->padded) {
+      m_capture.notes.push_back("lse came with its rows padded to a multiple of 32");
+    }
+    return {};
+  }
+
+  Result<void> read_values() {
+    if (auto done = apply_scales(m_files, m_capture); !done) {
+      return done;
+    }
+    Result<std::optional<double>> declared = find_scalar(m_files, "softmax_scale");
+    if (!declared) {
+      return declared.error();
+    }
+    m_capture.declared_softmax_scale = *declared;
+    auto sequences = find_sequences(m_files, m_batches, m_capture.query_rows, m_capture.key_rows,
+                                    m_capture.notes);
+    if (!sequences) {
+      return sequences.error();
+    }
+    m_capture.sequences = std::move(*sequences);
+    return find_positions(m_files, m_batches, m_capture);
+  }
+
+  void name_level() {
+    const bool expanded = m_capture.q && m_capture.k && m_capture.v;
+    const bool weights = m_capture.w_uk && m_capture.w_uv;
+    const bool latent = m_capture.q && m_capture.kv_c && m_capture.k_pe && weights;
+    m_capture.level = expanded && latent ? "expanded+latent"
+                      : expanded         ? "expanded"
+                      : latent           ? "latent"
+                                         : "none";
+    const auto need = [&](bool there, const char* name) {
+      if (!there) {
+        m_capture.missing.emplace_back(name);
+      }
+    };
+    if (!expanded && !latent) {
+      const bool nearer_latent =
+          !m_capture.k && !m_capture.v && (m_capture.kv_c || m_capture.k_pe || weights);
+      need(m_capture.q.has_value(), "q");
+      need(nearer_latent || m_capture.k, "k");
+      need(nearer_latent || m_capture.v, "v");
+      need(!nearer_latent || m_capture.kv_c, "kv_c");
+      need(!nearer_latent || m_capture.k_pe, "k_pe");
+      need(!nearer_latent || weights, "kv_b_proj");
+    }
+    need(m_capture.out.has_value(), "out");
+  }
+
+  const CaptureFiles& m_files;
+  const Geometry& m_geometry;
+  const CaptureOptions& m_options;
+  Shapes m_shapes;
+  std::int64_t m_batches_of_tokens = 1;
+  std::int64_t m_batches = 1;
+  Capture m_capture;
+};
+
+} // namespace
+
+Result<Capture> read_capture(const std::vector<std::filesystem::path>& files,
+                             const Geometry& geometry, const CaptureOptions& options) {
+  if (std::min({geometry.num_attention_heads, geometry.kv_lora_rank, geometry.qk_nope_head_dim,
+                geometry.v_head_dim})
+          < 1
+      || geometry.qk_rope_head_dim < 0) {
+    return Error{ErrorKind::schema, "the model's attention widths must be above 0", {}, {}, {}};
+  }
+  for (const std::string_view known : {"", "thd", "htd", "bthd", "bhtd"}) {
+    if (options.layout == known) {
+      break;
+    }
+    if (known == "bhtd") {
+      return Error{ErrorKind::usage,
+                   fmt::format("unknown layout \"{}\": thd, htd, bthd or bhtd", options.layout),
+                   {},
+                   {},
+                   {}};
+    }
+  }
+  const Result<CaptureFiles> opened = open_capture_files(files);
+  if (!opened) {
+    return opened.error();
+  }
+  return Assembly(*opened, geometry, options).run();
+}
+
+} // namespace mla_scale::tensor

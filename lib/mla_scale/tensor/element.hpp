@@ -1,0 +1,136 @@
+#pragma once
+
+#include <mla_scale/tensor/dtype.hpp>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <type_traits>
+
+/// Conversion of stored elements to numbers. Every floating conversion is exact, NaN payloads
+/// aside.
+namespace mla_scale::tensor {
+
+/// IEEE 754 binary16, subnormals included.
+[[nodiscard]] inline float float_from_f16(std::uint16_t bits) {
+  const std::uint32_t sign = (bits & 0x8000U) << 16U;
+  const std::uint32_t rest = bits & 0x7FFFU;
+  if (rest >= 0x7C00U) {
+    return std::bit_cast<float>(sign | 0x7F800000U | (rest << 13U));
+  }
+  // The exponent's bias differs by 112; the product rescales subnormals exactly.
+  const float magnitude = std::bit_cast<float>(rest << 13U) * 0x1p112F;
+  return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(magnitude));
+}
+
+/// bfloat16: the upper half of a binary32.
+[[nodiscard]] inline float float_from_bf16(std::uint16_t bits) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16U);
+}
+
+/// OCP 8-bit E4M3 with bias 7, without infinities, 0x7F and 0xFF NaN ("fn").
+[[nodiscard]] constexpr float float_from_e4m3fn(std::uint8_t bits) {
+  const int exponent = (bits >> 3) & 15;
+  const int mantissa = bits & 7;
+  if (exponent == 15 && mantissa == 7) {
+    return std::numeric_limits<float>::quiet_NaN();
+  }
+  float magnitude = exponent == 0 ? static_cast<float>(mantissa) * 0x1p-9F
+                                  : static_cast<float>(8 + mantissa) * 0x1p-10F;
+  for (int i = 0; i < exponent; ++i) {
+    magnitude *= 2.0F;
+  }
+  return (bits & 0x80) != 0 ? -magnitude : magnitude;
+}
+
+inline constexpr std::array<float, 256> k_e4m3fn = [] {
+  std::array<float, 256> table = {};
+  for (std::size_t i = 0; i < table.size(); ++i) {
+    table[i] = float_from_e4m3fn(static_cast<std::uint8_t>(i));
+  }
+  return table;
+}();
+
+template <typename Unsigned>
+[[nodiscard]] constexpr Unsigned swap_bytes(Unsigned value) {
+  Unsigned swapped = 0;
+  for (std::size_t i = 0; i < sizeof(Unsigned); ++i) {
+    swapped = static_cast<Unsigned>((swapped << 8U) | ((value >> (8U * i)) & 0xFFU));
+  }
+  return swapped;
+}
+
+/// The bits at `from` as they would stand on a little-endian machine.
+template <typename Unsigned>
+[[nodiscard]] Unsigned load_bits(const std::byte* from, bool big_endian) {
+  Unsigned bits = 0;
+  std::memcpy(&bits, from, sizeof bits);
+  if constexpr (sizeof(Unsigned) > 1) {
+    if (big_endian) {
+      bits = swap_bytes(bits);
+    }
+  }
+  return bits;
+}
+
+/// Calls `visit` with a callable that decodes one element of `dtype`: `auto decode(const
+/// std::byte*)`. Floating types up to 32 bits decode to float, the others to double; integers to
+/// double.
+template <typename Visit>
+decltype(auto) with_decoder(Dtype dtype, bool big_endian, Visit&& visit) {
+  using std::bit_cast;
+  const auto integer = [&]<typename Signed>(Signed) {
+    return visit([big_endian](const std::byte* p) {
+      using Unsigned = std::make_unsigned_t<Signed>;
+      return static_cast<double>(static_cast<Signed>(load_bits<Unsigned>(p, big_endian)));
+    });
+  };
+  switch (dtype) {
+  case Dtype::f64:
+    return visit([big_endian](const std::byte* p) {
+      return bit_cast<double>(load_bits<std::uint64_t>(p, big_endian));
+    });
+  case Dtype::f32:
+    return visit([big_endian](const std::byte* p) {
+      return bit_cast<float>(load_bits<std::uint32_t>(p, big_endian));
+    });
+  case Dtype::f16:
+    return visit([big_endian](const std::byte* p) {
+      return float_from_f16(load_bits<std::uint16_t>(p, big_endian));
+    });
+  case Dtype::bf16:
+    return visit([big_endian](const std::byte* p) {
+      return float_from_bf16(load_bits<std::uint16_t>(p, big_endian));
+    });
+  case Dtype::f8_e4m3fn:
+    return visit([](const std::byte* p) { return k_e4m3fn[std::to_integer<std::size_t>(*p)]; });
+  case Dtype::f8_e5m2:
+    return visit([](const std::byte* p) {
+      return float_from_f16(static_cast<std::uint16_t>(std::to_integer<unsigned>(*p) << 8U));
+    });
+  case Dtype::i64:
+    return integer(std::int64_t{});
+  case Dtype::i32:
+    return integer(std::int32_t{});
+  case Dtype::i16:
+    return integer(std::int16_t{});
+  case Dtype::i8:
+    return integer(std::int8_t{});
+  case Dtype::u64:
+    return integer(std::uint64_t{});
+  case Dtype::u32:
+    return integer(std::uint32_t{});
+  case Dtype::u16:
+    return integer(std::uint16_t{});
+  case Dtype::u8:
+  case Dtype::boolean:
+    break;
+  }
+  return integer(std::uint8_t{});
+}
+
+} // namespace mla_scale::tensor
