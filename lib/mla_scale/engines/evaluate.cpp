@@ -18,7 +18,7 @@ constexpr double k_same = 1e-9;
 /// Families whose attention is DeepSeek's class in every engine that has it; a rule that was read
 /// for one of them was read for all.
 constexpr std::string_view k_deepseek_families =
-    "deepseek_v2 deepseek_v3 deepseek_v32 deepseek_mtp kimi_k25 unknown";
+    "deepseek_v2 deepseek_v3 deepseek_v32 deepseek_mtp deepseek2 kimi_k25 unknown";
 
 bool same(double left, double right, double tolerance = k_same) {
   return std::abs(left - right) <= tolerance * std::max(std::abs(left), std::abs(right));
@@ -48,7 +48,7 @@ WidthValue scale_of(Width width, const MlaConfig& config) {
   const model::Dims& dims = config.dims;
   const std::int64_t head = *dims.qk_head_dim;
   const std::int64_t latent = dims.latent_dim.value_or(head);
-  const auto root = [](std::int64_t n) { return 1.0 / std::sqrt(static_cast<double>(n)); };
+  const auto root = [](std::int64_t n) { return std::pow(static_cast<double>(n), -0.5); };
   switch (width) {
   case Width::qk_head_dim:
     return {root(head), {}};

@@ -84,7 +84,7 @@ GgmlRope read_rope(const EngineRule& rule, const MlaConfig& config) {
 }
 
 double head_scale(const MlaConfig& config) {
-  return 1.0 / std::sqrt(static_cast<double>(*config.dims.qk_head_dim));
+  return std::pow(static_cast<double>(*config.dims.qk_head_dim), -0.5);
 }
 
 Numbers numbers_of(const MlaConfig& config, double magnitude, double cos_sin, std::string reason) {
@@ -192,7 +192,7 @@ Numbers ollama_go(const EngineRule& rule, const MlaConfig& config) {
           ? fmt::format("divides by the root of attention.key_length {}, not of key_length_mla {}",
                         length, *config.dims.qk_head_dim)
           : explain(rope, multiplier_words(rope)));
-  numbers.prefill = magnitude * magnitude / std::sqrt(static_cast<double>(length));
+  numbers.prefill = std::pow(static_cast<double>(length), -0.5) * magnitude * magnitude;
   numbers.decode = numbers.prefill;
   return numbers;
 }

@@ -2,6 +2,7 @@
 #include <mla_scale/report/engines_text.hpp>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -13,6 +14,8 @@ using engines::EngineValue;
 /// Room for the widest rows; names of engines are shown where they fit behind that.
 constexpr int k_table_columns = 80;
 constexpr int k_room_for_names = 30;
+/// Rules that do not take the model are named up to this number.
+constexpr std::size_t k_most_listed = 12;
 
 enum class Verdict { agrees, differs, fails, not_taken };
 
@@ -142,24 +145,25 @@ std::string rows(const EngineComparison& comparison, const Table& table, Verdict
   return text;
 }
 
-/// Engines that do not take the model, one line a reason.
+/// Engines that do not take the model, one line a reason; many are counted.
 std::string not_taken(const EngineComparison& comparison, const TerminalStyle& style) {
-  std::vector<std::pair<std::string, std::string>> reasons;
+  std::vector<std::pair<std::string, std::vector<std::string_view>>> reasons;
   for (const EngineValue& value : comparison.values) {
     if (verdict_of(value) != Verdict::not_taken) {
       continue;
     }
-    const auto known = std::find_if(reasons.begin(), reasons.end(),
-                                    [&](const auto& one) { return one.first == value.because; });
+    auto known = std::find_if(reasons.begin(), reasons.end(),
+                              [&](const auto& one) { return one.first == value.because; });
     if (known == reasons.end()) {
-      reasons.emplace_back(value.because, value.rule->id);
-    } else {
-      known->second += ", " + std::string(value.rule->id);
+      known = reasons.insert(reasons.end(), {value.because, {}});
     }
+    known->second.push_back(value.rule->id);
   }
   std::string text;
   for (const auto& [reason, ids] : reasons) {
-    text += hanging("  ", 2, fmt::format("not taken, {}: {}", escape_control(reason), ids),
+    const std::string who = ids.size() > k_most_listed ? fmt::format("{} rules", ids.size())
+                                                       : fmt::format("{}", fmt::join(ids, ", "));
+    text += hanging("  ", 2, fmt::format("not taken, {}: {}", escape_control(reason), who),
                     style.width);
   }
   return text;

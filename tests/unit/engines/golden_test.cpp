@@ -177,7 +177,7 @@ TEST_CASE("bugs of the past are rows of their own", "[engines]") {
 }
 
 TEST_CASE("Mistral's apply_scale divides the engines", "[engines]") {
-  const model::LoadedModel params = zoo("mistralai--Mistral-Large-3-675B-Base-2512/params.json");
+  const model::LoadedModel params = zoo("mistralai--Mistral-Large-3-675B/params.json");
   check(params, {{"vllm", k_plain},
                  {"vllm@41744", k_plain},
                  {"vllm@56446", k_large3},
