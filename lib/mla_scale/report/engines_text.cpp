@@ -121,9 +121,9 @@ std::string summary(const EngineComparison& comparison, const TerminalStyle& sty
   const EngineCounts counts = count_engines(comparison);
   const int taken = counts.agree + counts.differ + counts.fail;
   std::string text = list_line("outliers", list_ids(comparison, Verdict::differs, true), style);
-  text += list_line("  older", list_ids(comparison, Verdict::differs, false), style);
+  text += list_line("older", list_ids(comparison, Verdict::differs, false), style);
   text += list_line("failing", list_ids(comparison, Verdict::fails, true), style);
-  text += list_line("  older", list_ids(comparison, Verdict::fails, false), style);
+  text += list_line("older", list_ids(comparison, Verdict::fails, false), style);
   const std::string sentence = fmt::format(
       "{} of {} rules agree with the model's own law, {} differ, {} fail{}", counts.agree, taken,
       counts.differ, counts.fail,
