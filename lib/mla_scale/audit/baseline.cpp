@@ -6,8 +6,10 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <chrono>
+#include <map>
+#include <set>
+#include <tuple>
 
 namespace mla_scale::audit {
 namespace {
@@ -62,10 +64,8 @@ Result<AcceptedFinding> read_entry(const json::Value& entry) {
   return accepted;
 }
 
-bool matches(const AcceptedFinding& entry, const Finding& finding) {
-  return entry.rule == finding.id && entry.path == finding.relative_path
-         && entry.pointer == finding.pointer;
-}
+/// What an entry and a finding have in common.
+using Key = std::tuple<std::string, std::string, std::string>;
 
 } // namespace
 
@@ -135,18 +135,32 @@ std::string write_baseline(const Audit& audit, std::string_view reason) {
 }
 
 void apply_baseline(Audit& audit, const Baseline& baseline, std::string_view today) {
+  std::map<Key, std::size_t> matched; // how many findings each entry accepts or would accept
+  std::set<Key> expired;
   for (const AcceptedFinding& entry : baseline.accepted) {
-    const bool expired = !entry.expires.empty() && entry.expires < today;
-    std::vector<Finding>& findings = audit.findings;
-    const auto is_match = [&](const Finding& finding) { return matches(entry, finding); };
-    const auto count = std::count_if(findings.begin(), findings.end(), is_match);
-    if (count == 0 || expired) {
-      audit.stale.push_back(
-          {entry.rule, entry.path, entry.pointer, entry.reason, entry.expires, count != 0});
-      continue;
+    const Key key{entry.rule, entry.path, entry.pointer};
+    matched.emplace(key, 0);
+    if (!entry.expires.empty() && entry.expires < today) {
+      expired.insert(key);
     }
-    std::erase_if(findings, is_match);
-    audit.summary.accepted += static_cast<std::size_t>(count);
+  }
+  std::erase_if(audit.findings, [&](const Finding& finding) {
+    const Key key{finding.id, finding.relative_path, finding.pointer};
+    const auto found = matched.find(key);
+    if (found == matched.end()) {
+      return false;
+    }
+    ++found->second;
+    const bool accepted = !expired.contains(key);
+    audit.summary.accepted += accepted ? 1U : 0U;
+    return accepted;
+  });
+  for (const AcceptedFinding& entry : baseline.accepted) {
+    const Key key{entry.rule, entry.path, entry.pointer};
+    if (matched[key] == 0 || expired.contains(key)) {
+      audit.stale.push_back(
+          {entry.rule, entry.path, entry.pointer, entry.reason, entry.expires, matched[key] != 0});
+    }
   }
   count_findings(audit);
 }

@@ -18,6 +18,21 @@ std::string_view rule_id_for(ErrorKind kind) {
   }
 }
 
+/// Whether a more specific rule has something to say about the same config.
+bool is_explained(const Rule& rule, const Subject& subject) {
+  std::string_view ids = rule.silent_with;
+  while (!ids.empty()) {
+    const std::size_t space = ids.find(' ');
+    Hits hits(subject);
+    find_rule(ids.substr(0, space))->check(subject, hits);
+    if (!hits.take().empty()) {
+      return true;
+    }
+    ids.remove_prefix(space == std::string_view::npos ? ids.size() : space + 1);
+  }
+  return false;
+}
+
 } // namespace
 
 Finding make_finding(const Rule& rule, Hit hit, const std::string& path) {
@@ -42,7 +57,11 @@ std::vector<Finding> check_config(const model::MlaConfig& config, const RuleFilt
     }
     Hits hits(subject);
     rule.check(subject, hits);
-    for (Hit& hit : hits.take()) {
+    std::vector<Hit> found = hits.take();
+    if (found.empty() || is_explained(rule, subject)) {
+      continue;
+    }
+    for (Hit& hit : found) {
       findings.push_back(make_finding(rule, std::move(hit), config.source));
     }
   }

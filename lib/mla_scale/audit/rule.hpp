@@ -20,6 +20,9 @@ struct Rule {
   std::string_view sources; ///< files at commits, issues
   /// Looks at one config. Null for rules that are raised while files are read (4xx, 9xx).
   void (*check)(const Subject& subject, Hits& hits) = nullptr;
+  /// Ids of more specific rules, separated by spaces: where one of them has something to say, this
+  /// one is silent.
+  std::string_view silent_with = "";
 };
 
 /// Every rule, in the order of ids.

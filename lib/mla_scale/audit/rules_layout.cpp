@@ -97,6 +97,11 @@ constexpr std::string_view k_neighbours[] = {
     "kv_head_dim",          "swa_v_head_dim",      "v_channels",     "num_attention_groups",
     "swa_qk_nope_head_dim", "swa_qk_rope_head_dim"};
 
+template <std::size_t N>
+bool is_listed(const std::string_view (&names)[N], std::string_view name) {
+  return std::find(std::begin(names), std::end(names), name) != std::end(names);
+}
+
 void misspelt_key(const Subject& subject, Hits& hits) {
   if (!subject.is_huggingface() || !subject.scope) {
     return;
@@ -104,16 +109,13 @@ void misspelt_key(const Subject& subject, Hits& hits) {
   for (std::optional<json::Value> member = subject.scope->first(); member;
        member = member->next()) {
     const std::string_view name = member->key();
-    if (name.size() < 8
-        || std::find(std::begin(k_neighbours), std::end(k_neighbours), name)
-               != std::end(k_neighbours)) {
+    if (name.size() < 8 || is_listed(k_neighbours, name) || is_listed(k_scope_keys, name)) {
       continue;
     }
     for (const std::string_view known : k_scope_keys) {
       const std::size_t difference =
           known.size() > name.size() ? known.size() - name.size() : name.size() - known.size();
-      if (name != known && difference <= 2 && edit_distance(name, known) <= 2
-          && !subject.key(known)) {
+      if (difference <= 2 && edit_distance(name, known) <= 2 && !subject.key(known)) {
         hits.at(*member, fmt::format("{} is not a key that anything reads; {} is, and it is "
                                      "missing",
                                      escape_control(name), known));
@@ -223,7 +225,7 @@ constexpr std::array k_rules = {
          "another convention of its log-sum-exp: look there first when results differ.",
          "qk_nope_head_dim 64, qk_rope_head_dim 32, v_head_dim 64 (MiniCPM3)",
          "expect a fallback backend in vLLM", "vllm prefill backends@045b1d0b, @0445ac35",
-         unusual_geometry},
+         unusual_geometry, "MLA104 MLA107 MLA109 MLA113"},
 };
 
 } // namespace

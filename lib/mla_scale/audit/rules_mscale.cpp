@@ -247,7 +247,7 @@ constexpr std::array k_rules = {
     Rule{"MLA312", "mscale-implausible", Severity::warning, "a mscale outside 0 to 2",
          "A negative or large weight usually is a slip of the decimal point; g is squared.",
          "\"mscale_all_dim\": 7.07", "check the number", "published values are 0.707 and 1.0",
-         mscale_implausible},
+         mscale_implausible, "MLA262"},
     Rule{"MLA313", "factor-implausible", Severity::warning, "a factor above 1024",
          "Published factors are 10 to 128. A length written in its place still gives a "
          "plausible-looking scale, since g grows with its logarithm.",
