@@ -1,5 +1,6 @@
 #pragma once
 
+#include "command_audit.hpp"
 #include "command_engines.hpp"
 #include "command_inspect.hpp"
 
@@ -19,6 +20,13 @@ inline constexpr Command k_commands[] = {
      "  mla-scale engines config.json --engine vllm --engine vllm@32623\n"
      "  mla-scale engines zoo --format json\n",
      setup_engines},
+    {"audit", "What is wrong with configs, what engines trip over, what has drifted",
+     "Examples:\n"
+     "  mla-scale audit models/DeepSeek-V3\n"
+     "  mla-scale audit zoo --ignore MLA204 --fail-on warning\n"
+     "  mla-scale audit zoo --snapshot zoo/snapshot.json --bless\n"
+     "  mla-scale audit zoo -o sarif:audit.sarif -o junit:audit.xml\n",
+     setup_audit},
 };
 
 } // namespace mla_scale::cli
