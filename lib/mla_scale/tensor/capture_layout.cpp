@@ -102,6 +102,10 @@ std::vector<Reading> read_axes_with_heads(const std::shared_ptr<const Tensor>& t
     add({}, axis(*tensor, 0), axis(*tensor, 1), "[T,H,D]", false);
     add({}, axis(*tensor, 1), axis(*tensor, 0), "[H,T,D]", true);
     for (const std::int64_t width : widths) {
+      // One head takes its axis even so: [B, T, D] would be [T, H, D] as well.
+      if (last.extent == width) {
+        continue;
+      }
       add_flat(readings, tensor, axis(*tensor, 0), axis(*tensor, 1), last, width, max_heads,
                "[B,T,H*D]");
     }
