@@ -1,0 +1,42 @@
+#include <mla_scale/core/parallel.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace mla_scale {
+
+void parallel_for(std::size_t count, unsigned threads,
+                  const std::function<void(std::size_t)>& body) {
+  const unsigned wanted =
+      threads != 0 ? threads : std::max(1U, std::thread::hardware_concurrency());
+  const std::size_t workers = std::min<std::size_t>(wanted, count);
+  std::atomic<std::size_t> next{0};
+  std::exception_ptr failure;
+  std::mutex failure_guard;
+  const auto work = [&] {
+    try {
+      for (std::size_t i = next.fetch_add(1); i < count; i = next.fetch_add(1)) {
+        body(i);
+      }
+    } catch (...) {
+      const std::lock_guard lock(failure_guard);
+      failure = std::current_exception();
+      next = count;
+    }
+  };
+  std::vector<std::jthread> pool;
+  for (std::size_t i = 1; i < workers; ++i) {
+    pool.emplace_back(work);
+  }
+  work();
+  pool.clear();
+  if (failure) {
+    std::rethrow_exception(failure);
+  }
+}
+
+} // namespace mla_scale

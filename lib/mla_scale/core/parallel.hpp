@@ -1,0 +1,14 @@
+#pragma once
+
+#include <cstddef>
+#include <functional>
+
+namespace mla_scale {
+
+/// Calls `body(0)` .. `body(count - 1)`, each once, on `threads` threads (0: as many as the machine
+/// has). The calls may come in any order; the caller keeps results in their places, so the outcome
+/// does not depend on it.
+void parallel_for(std::size_t count, unsigned threads,
+                  const std::function<void(std::size_t)>& body);
+
+} // namespace mla_scale

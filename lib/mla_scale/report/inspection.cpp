@@ -1,0 +1,83 @@
+#include <mla_scale/core/text.hpp>
+#include <mla_scale/report/inspection.hpp>
+
+#include <fmt/format.h>
+
+namespace mla_scale::report {
+namespace {
+
+using model::MlaConfig;
+
+Note at(const model::Origin& origin, std::string message) {
+  return Note{std::move(message), origin.pointer, origin.position};
+}
+
+/// The conflicts that decide which value was taken; `audit` has the full list of rules.
+std::vector<Note> notes_of(const MlaConfig& config, const scale::SoftmaxScale& scale) {
+  std::vector<Note> notes;
+  const model::Rope& rope = config.rope;
+  if (config.family_guessed) {
+    notes.push_back(
+        at(config.model_type.origin,
+           fmt::format("model_type {} is not known here: judged by its MLA keys and the {}",
+                       config.model_type ? "\"" + *config.model_type + "\"" : "(missing)",
+                       config.attention == model::AttentionKind::shared_kv ? "DeepSeek V4 rule"
+                                                                           : "DeepSeek rule")));
+  }
+  if (rope.containers_differ) {
+    notes.push_back(Note{"rope_scaling and rope_parameters say different things; rope_scaling is "
+                         "taken, as transformers 5 does",
+                         rope.container_pointer, rope.type.origin.position});
+  }
+  if (rope.type_key && rope.rope_type_key && *rope.type_key != *rope.rope_type_key) {
+    notes.push_back(at(
+        rope.rope_type_key.origin,
+        fmt::format(
+            "type \"{}\" and rope_type \"{}\" differ; rope_type is taken, as transformers 5 does",
+            *rope.type_key, *rope.rope_type_key)));
+  }
+  if (rope.theta_inside && rope.theta_outside && *rope.theta_inside != *rope.theta_outside) {
+    notes.push_back(
+        at(rope.theta_inside.origin,
+           fmt::format("rope_theta is {} here and {} outside; the one inside is taken",
+                       format_number(*rope.theta_inside), format_number(*rope.theta_outside))));
+  }
+  if (rope.has_dictionary() && !rope.type_key && !rope.rope_type_key
+      && config.format == model::Format::huggingface && rope.factor) {
+    notes.push_back(
+        at(rope.factor.origin,
+           fmt::format("{} has a factor but neither type nor rope_type: read as \"default\", "
+                       "as transformers 5 does",
+                       rope.container)));
+  }
+  if (scale.disputed) {
+    notes.push_back(
+        Note{fmt::format("engines disagree about this scale; the key that decides is {}",
+                         scale.deciding_key),
+             scale.deciding_key, rope.apply_scaling.origin.position});
+  }
+  return notes;
+}
+
+} // namespace
+
+Inspection inspect(model::LoadedModel model) {
+  Inspection inspection;
+  inspection.model = std::move(model);
+  if (const Error* error = inspection.model.error()) {
+    inspection.error = *error;
+    return inspection;
+  }
+  if (const MlaConfig* config = inspection.model.config()) {
+    Result<scale::SoftmaxScale> scale = scale::derive_softmax_scale(*config);
+    if (!scale) {
+      inspection.error = scale.error();
+      return inspection;
+    }
+    inspection.findings = notes_of(*config, *scale);
+    inspection.scale = *std::move(scale);
+  }
+  return inspection;
+}
+
+} // namespace mla_scale::report
