@@ -1,5 +1,6 @@
 #pragma once
 
+#include "command_check.hpp"
 #include "command_engines.hpp"
 #include "command_inspect.hpp"
 
@@ -19,6 +20,12 @@ inline constexpr Command k_commands[] = {
      "  mla-scale engines config.json --engine vllm --engine vllm@32623\n"
      "  mla-scale engines zoo --format json\n",
      setup_engines},
+    {"check", "What a GPU produced against attention in float64: the verdict, and the bug's name",
+     "Examples:\n"
+     "  mla-scale check models/DeepSeek-V3 dump.safetensors\n"
+     "  mla-scale check models/DeepSeek-V3 inputs.safetensors out.pt --phase decode\n"
+     "  mla-scale check config.json dumps/layer0 --heads 0-3 -o junit:check.xml\n",
+     setup_check},
 };
 
 } // namespace mla_scale::cli
