@@ -1,6 +1,7 @@
 #pragma once
 
 #include "command_audit.hpp"
+#include "command_check.hpp"
 #include "command_engines.hpp"
 #include "command_inspect.hpp"
 
@@ -27,6 +28,12 @@ inline constexpr Command k_commands[] = {
      "  mla-scale audit zoo --snapshot zoo/snapshot.json --bless\n"
      "  mla-scale audit zoo -o sarif:audit.sarif -o junit:audit.xml\n",
      setup_audit},
+    {"check", "What a GPU produced against attention in float64: the verdict, and the bug's name",
+     "Examples:\n"
+     "  mla-scale check models/DeepSeek-V3 dump.safetensors\n"
+     "  mla-scale check models/DeepSeek-V3 inputs.safetensors out.pt --phase decode\n"
+     "  mla-scale check config.json dumps/layer0 --heads 0-3 -o junit:check.xml\n",
+     setup_check},
 };
 
 } // namespace mla_scale::cli

@@ -38,7 +38,7 @@ struct SampleParameters {
   std::vector<double> inverse_frequencies;
   double cos_sin_factor = 1.0;
   bool interleaved = true; ///< pairs (2i, 2i + 1), else (i, i + R/2); rotated in place either way
-  unsigned threads = 1;    ///< never changes the bytes
+  unsigned threads = 0;    ///< 0: as many as the machine has; never changes the bytes
 };
 
 /// Writes a sample as safetensors: q, k, v (expanded, after RoPE), kv_c, k_pe, kv_b_proj (latent),
