@@ -1,5 +1,6 @@
 #pragma once
 
+#include "command_engines.hpp"
 #include "command_inspect.hpp"
 
 namespace mla_scale::cli {
@@ -12,6 +13,12 @@ inline constexpr Command k_commands[] = {
      "  mla-scale inspect zoo --format json\n"
      "  curl -s URL/config.json | mla-scale inspect -\n",
      setup_inspect},
+    {"engines", "What each inference and training engine would compute from the same config",
+     "Examples:\n"
+     "  mla-scale engines models/DeepSeek-V3\n"
+     "  mla-scale engines config.json --engine vllm --engine vllm@32623\n"
+     "  mla-scale engines zoo --format json\n",
+     setup_engines},
 };
 
 } // namespace mla_scale::cli

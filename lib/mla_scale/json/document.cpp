@@ -210,6 +210,9 @@ std::string describe_syntax(std::string_view text, std::size_t offset, const std
       || detail.find("ill-formed UTF-8") != std::string::npos) {
     return "a string is not valid UTF-8";
   }
+  if (detail.find("number overflow") != std::string::npos) {
+    return "a number is too large for a double";
+  }
   if (detail.find("unexpected end of input") != std::string::npos || at >= text.size()) {
     return "ends in the middle of a value: the file is truncated";
   }
@@ -315,6 +318,17 @@ const std::string& Document::path() const {
 
 std::string_view Document::text() const {
   return m_store->text;
+}
+
+std::optional<Error> Document::non_finite() const {
+  if (m_store->non_finite.empty()) {
+    return std::nullopt;
+  }
+  return Error{ErrorKind::syntax,
+               "NaN and Infinity are not JSON numbers",
+               m_store->path,
+               {},
+               m_store->lines->position(m_store->non_finite.front())};
 }
 
 Kind Value::kind() const {

@@ -87,8 +87,10 @@ std::optional<Error> complete_dims(MlaConfig& config) {
           Sourced<std::int64_t>::derived(*dims.hidden_size / *dims.num_attention_heads,
                                          "v_head_dim is null: hidden_size / num_attention_heads");
     }
-    const bool needed_here = !shared || completion.field == &Dims::num_attention_heads
-                             || completion.field == &Dims::qk_rope_head_dim;
+    const bool heads = completion.field == &Dims::num_attention_heads;
+    // The head count enters no scale, and GGUF headers cut out of logs may lack it.
+    const bool needed_here = heads ? config.format != Format::gguf
+                                   : !shared || completion.field == &Dims::qk_rope_head_dim;
     if (!field && completion.required && needed_here) {
       return missing(config, completion.key, field.origin);
     }

@@ -67,7 +67,7 @@ constexpr std::array k_families = {
            "huggingface/transformers models/deepseek_v32@513146c175; deepseek-ai/DeepSeek-V3.2-Exp "
            "inference/model.py L526"},
     Family{"deepseek_v3", "DeepSeek V3, R1, Kimi K2, Moonlight", "deepseek_v3 kimi_k2 deepseek_r1",
-           "DeepseekV3* DeepSeekV3* KimiK2*", "", AttentionKind::mla, ScaleRule::deepseek,
+           "DeepseekV3* DeepSeekV3* KimiK2ForCausalLM", "", AttentionKind::mla, ScaleRule::deepseek,
            std::nullopt, false, k_v3, "", k_law,
            "deepseek-ai/DeepSeek-V3 inference/model.py@9b4e9788 L434; huggingface/transformers "
            "models/deepseek_v3@decba1d2"},
@@ -77,10 +77,14 @@ constexpr std::array k_families = {
         "", AttentionKind::mla, ScaleRule::deepseek, std::nullopt, false, k_v3, "", k_law,
         "vllm-project/vllm vllm/model_executor/models/deepseek_mtp.py; registry"},
     Family{"deepseek_v2", "DeepSeek V2, V2-Lite, Coder-V2, V2.5", "deepseek_v2",
-           "DeepseekV2* DeepSeekV2*", "deepseek2", AttentionKind::mla, ScaleRule::deepseek,
-           k_interleaved, false, k_v2, "", k_law,
+           "DeepseekV2* DeepSeekV2*", "", AttentionKind::mla, ScaleRule::deepseek, k_interleaved,
+           false, k_v2, "", k_law,
            "huggingface/transformers models/deepseek_v2/modular_deepseek_v2.py@decba1d2 L239 "
            "(since 4a1c4b1a69)"},
+    Family{"deepseek2",
+           "GGUF architecture of DeepSeek V2, V3, R1, Kimi K2, Moonlight, GLM-4.7-Flash and others",
+           "", "", "deepseek2", AttentionKind::mla, ScaleRule::deepseek, k_interleaved, false,
+           k_nothing, "", k_law, "ggml-org/llama.cpp src/models/deepseek2.cpp@663054a82 L160"},
     Family{"kimi_k25", "Kimi K2.5, K2.6, K2.7", "kimi_k25 kimi_vl", "KimiK25* KimiVL*", "",
            AttentionKind::mla, ScaleRule::deepseek, std::nullopt, false, k_v3, "", k_law,
            "huggingface/transformers models/kimi_k25/modular_kimi_k25.py@decba1d2 L162"},

@@ -205,6 +205,19 @@ void read_counts(Keys& keys, MlaConfig& config) {
   config.extras.index_topk = keys.size("attention.indexer.top_k");
 }
 
+/// The prefix of the MLA keys, for headers cut out of logs that lost general.architecture.
+Sourced<std::string> architecture_of_keys(const GgufFile& file) {
+  constexpr std::string_view k_suffix = ".attention.kv_lora_rank";
+  for (const auto& [key, value] : file.values()) {
+    if (key.ends_with(k_suffix)) {
+      return Sourced<std::string>::derived(key.substr(0, key.size() - k_suffix.size()),
+                                           "general.architecture is missing; told from the key "
+                                               + key);
+    }
+  }
+  return {};
+}
+
 } // namespace
 
 Outcome read_gguf(const ModelFile& file) {
@@ -217,9 +230,12 @@ Outcome read_gguf(const ModelFile& file) {
   config.source = file.source;
   config.format = Format::gguf;
   Keys general(*metadata, "", file.source);
-  const Sourced<std::string> architecture = general.text("general.architecture");
+  Sourced<std::string> architecture = general.text("general.architecture");
   if (general.error()) {
     return *general.error();
+  }
+  if (!architecture) {
+    architecture = architecture_of_keys(*metadata);
   }
   const Sourced<std::int64_t> split_number = general.size("split.no");
   if (!architecture) {
@@ -239,6 +255,9 @@ Outcome read_gguf(const ModelFile& file) {
   config.dims.kv_lora_rank = keys.size("attention.kv_lora_rank");
   const bool shared =
       config.family != nullptr && config.family->attention == AttentionKind::shared_kv;
+  if (keys.error()) {
+    return *keys.error();
+  }
   if (!config.dims.kv_lora_rank && !shared) {
     return NotMla{file.path,
                   file.source,

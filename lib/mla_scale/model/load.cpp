@@ -64,14 +64,14 @@ Outcome read_document(const ModelFile& file, std::string text) {
     error.kind = ErrorKind::unsupported;
     return error;
   }
-  switch (*format) {
-  case Format::mistral:
-    return read_mistral(file, document);
-  case Format::deepseek:
-    return read_deepseek(file, document);
-  default:
-    return read_huggingface(file, document);
+  Outcome outcome = *format == Format::mistral    ? read_mistral(file, document)
+                    : *format == Format::deepseek ? read_deepseek(file, document)
+                                                  : read_huggingface(file, document);
+  // Published configs of other kinds hold Infinity (Nemotron-H); one that is judged must not.
+  if (!std::holds_alternative<NotMla>(outcome) && document->non_finite()) {
+    return *document->non_finite();
   }
+  return outcome;
 }
 
 Outcome read(const ModelFile& file) {

@@ -27,6 +27,11 @@ std::string shown(const model::Sourced<T>& field) {
   return field ? format_number(static_cast<double>(*field)) : "none";
 }
 
+std::string heads(const MlaConfig& config) {
+  return config.dims.num_attention_heads ? shown(config.dims.num_attention_heads) + " heads"
+                                         : "heads not in the file";
+}
+
 std::string attention_line(const MlaConfig& config) {
   switch (config.attention) {
   case AttentionKind::mla:
@@ -49,11 +54,11 @@ std::string dims_line(const MlaConfig& config) {
                        shown(dims.qk_nope_head_dim), shown(dims.qk_rope_head_dim),
                        shown(dims.head_dim));
   }
-  return fmt::format("{} heads; q, k {} = {} nope + {} rope; v {}; latent {} = {} + {}; q_lora {}",
-                     shown(dims.num_attention_heads), shown(dims.qk_head_dim),
-                     shown(dims.qk_nope_head_dim), shown(dims.qk_rope_head_dim),
-                     shown(dims.v_head_dim), shown(dims.latent_dim), shown(dims.kv_lora_rank),
-                     shown(dims.qk_rope_head_dim), shown(dims.q_lora_rank));
+  return fmt::format("{}; q, k {} = {} nope + {} rope; v {}; latent {} = {} + {}; q_lora {}",
+                     heads(config), shown(dims.qk_head_dim), shown(dims.qk_nope_head_dim),
+                     shown(dims.qk_rope_head_dim), shown(dims.v_head_dim), shown(dims.latent_dim),
+                     shown(dims.kv_lora_rank), shown(dims.qk_rope_head_dim),
+                     shown(dims.q_lora_rank));
 }
 
 std::string rope_line(const MlaConfig& config, const scale::SoftmaxScale& scale) {
@@ -87,13 +92,12 @@ std::string rope_line(const MlaConfig& config, const scale::SoftmaxScale& scale)
 }
 
 std::string place_of(const Origin& origin) {
-  const std::size_t slash = origin.file.rfind('/');
-  const std::string file =
-      escape_control(slash == std::string::npos ? origin.file : origin.file.substr(slash + 1));
-  const std::string line = origin.position.line == 0 ? ""
-                                                     : fmt::format(":{}:{}", origin.position.line,
-                                                                   origin.position.column);
-  return fmt::format("{}{} {}", file, line, escape_control(origin.pointer));
+  if (origin.position.line == 0) {
+    return escape_control(origin.pointer); // the key of a GGUF
+  }
+  const std::string file = origin.file.substr(origin.file.rfind('/') + 1);
+  return fmt::format("{}:{}:{} {}", escape_control(file), origin.position.line,
+                     origin.position.column, escape_control(origin.pointer));
 }
 
 /// What stands behind a step: the place of a value that was read, the formula of one that was

@@ -24,6 +24,10 @@ std::vector<Note> notes_of(const MlaConfig& config, const scale::SoftmaxScale& s
                        config.attention == model::AttentionKind::shared_kv ? "DeepSeek V4 rule"
                                                                            : "DeepSeek rule")));
   }
+  if (config.format == model::Format::gguf
+      && config.model_type.origin.kind == model::Origin::Kind::derived) {
+    notes.push_back(Note{config.model_type.origin.reason, "general.architecture", {}});
+  }
   if (rope.containers_differ) {
     notes.push_back(Note{"rope_scaling and rope_parameters say different things; rope_scaling is "
                          "taken, as transformers 5 does",

@@ -386,8 +386,10 @@ std::vector<CacheBytes> cache_bytes(const MlaConfig& config) {
     bytes.dtype = std::string(row.dtype);
     if (config.dims.latent_dim) {
       bytes.latent = *config.dims.latent_dim * row.bytes;
-      bytes.expanded = *config.dims.num_attention_heads
-                       * (*config.dims.qk_head_dim + *config.dims.v_head_dim) * row.bytes;
+      if (config.dims.num_attention_heads) {
+        bytes.expanded = *config.dims.num_attention_heads
+                         * (*config.dims.qk_head_dim + *config.dims.v_head_dim) * row.bytes;
+      }
     } else {
       bytes.latent = *config.dims.head_dim * row.bytes;
     }

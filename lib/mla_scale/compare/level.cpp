@@ -1,0 +1,133 @@
+#include <mla_scale/compare/level.hpp>
+
+#include <array>
+#include <bit>
+#include <cmath>
+#include <limits>
+
+namespace mla_scale::compare {
+namespace {
+
+using tensor::Dtype;
+
+struct LevelRow {
+  Level level;
+  std::string_view name;
+  std::string_view description;
+};
+
+constexpr std::array<LevelRow, 6> k_levels = {{
+    {Level::exact, "exact", "float32 inside, only the output is rounded"},
+    {Level::tf32, "tf32", "TF32 tensor cores: inputs and probabilities rounded to 10 bits"},
+    {Level::flash, "flash", "probabilities rounded to the dtype before P·V"},
+    {Level::rounded_query, "rounded_query", "scale · q and probabilities rounded to the dtype"},
+    {Level::fp8, "fp8", "probabilities rounded to e4m3 before P·V"},
+    {Level::eager, "eager", "logits rounded to the dtype before the softmax"},
+}};
+
+/// A binary format: bits after the leading one, exponent of the smallest normal number, and the
+/// largest finite number.
+struct Format {
+  Rounding rounding;
+  int fraction_bits;
+  int smallest_exponent;
+  double largest;
+  bool saturates;
+};
+
+constexpr std::array<Format, 6> k_formats = {{
+    {Rounding::f32, 23, -126, 3.4028234663852886e38, false},
+    {Rounding::tf32, 10, -126, 3.4011621342146535e38, false},
+    {Rounding::bf16, 7, -126, 3.3895313892515355e38, false},
+    {Rounding::f16, 10, -14, 65504.0, false},
+    {Rounding::e4m3, 3, -6, 448.0, true},
+    {Rounding::e5m2, 2, -14, 57344.0, false},
+}};
+
+const Format* find_format(Rounding rounding) {
+  for (const Format& format : k_formats) {
+    if (format.rounding == rounding) {
+      return &format;
+    }
+  }
+  return nullptr;
+}
+
+const LevelRow& row_of(Level level) {
+  return k_levels[static_cast<std::size_t>(level)];
+}
+
+} // namespace
+
+std::string_view to_string(Level level) {
+  return row_of(level).name;
+}
+
+std::string_view describe(Level level) {
+  return row_of(level).description;
+}
+
+Rounding rounding_of(Dtype dtype) {
+  switch (dtype) {
+  case Dtype::f32:
+    return Rounding::f32;
+  case Dtype::bf16:
+    return Rounding::bf16;
+  case Dtype::f16:
+    return Rounding::f16;
+  case Dtype::f8_e4m3fn:
+    return Rounding::e4m3;
+  case Dtype::f8_e5m2:
+    return Rounding::e5m2;
+  default:
+    return Rounding::none;
+  }
+}
+
+double round_to(Rounding rounding, double value) {
+  const Format* format = find_format(rounding);
+  if (format == nullptr || value == 0.0 || !std::isfinite(value)) {
+    return value;
+  }
+  const auto bits = std::bit_cast<std::uint64_t>(value);
+  const int exponent = static_cast<int>((bits >> 52U) & 0x7FFU) - 1023;
+  double rounded = 0.0;
+  if (exponent >= format->smallest_exponent) {
+    // Adding half of the last kept bit, less one when that bit is 0, carries into the exponent too.
+    const auto dropped = static_cast<unsigned>(52 - format->fraction_bits);
+    const std::uint64_t half = (std::uint64_t{1} << (dropped - 1U)) - 1U + ((bits >> dropped) & 1U);
+    rounded = std::bit_cast<double>(((bits + half) >> dropped) << dropped);
+  } else {
+    const double step = std::ldexp(1.0, format->smallest_exponent - format->fraction_bits);
+    rounded = std::nearbyint(value / step) * step;
+  }
+  if (std::abs(rounded) > format->largest) {
+    return std::copysign(
+        format->saturates ? format->largest : std::numeric_limits<double>::infinity(), value);
+  }
+  return rounded;
+}
+
+double unit_roundoff(Rounding rounding) {
+  const Format* format = find_format(rounding);
+  return format == nullptr ? 0.0 : std::ldexp(1.0, -1 - format->fraction_bits);
+}
+
+Rounding ComputeDtypes::compute() const {
+  if (!tensor::is_float8(input)) {
+    return rounding_of(input);
+  }
+  return output == Dtype::f16 ? Rounding::f16 : Rounding::bf16;
+}
+
+std::vector<Level> levels_for(const ComputeDtypes& dtypes) {
+  if (tensor::is_float8(dtypes.input)) {
+    return {Level::exact, Level::flash, Level::fp8, Level::eager};
+  }
+  if (dtypes.input == Dtype::bf16 || dtypes.input == Dtype::f16) {
+    return {Level::exact, Level::flash, Level::rounded_query, Level::eager};
+  }
+  return {Level::exact, Level::tf32};
+}
+
+} // namespace mla_scale::compare

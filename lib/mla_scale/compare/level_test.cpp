@@ -1,0 +1,438 @@
+#include <mla_scale/compare/level_test.hpp>
+#include <mla_scale/core/text.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace mla_scale::compare {
+namespace {
+
+// A healthy kernel's error differs from a simulation of it by up to 15 % a head and 20 % a row on
+// the kernels that were measured (flash, cudnn, efficient and eager SDPA on an H100); eager kernels
+// that round at other places than ours differ by up to 2 a row.
+constexpr double k_group_ratio = 1.5;
+constexpr double k_group_spread = 2.5; // over sqrt(rows): few rows say less
+constexpr double k_row_ratio = 4.0;
+constexpr double k_standard_errors = 6.0;
+constexpr double k_gain_share = 0.1; // of the floor: bias that rounding itself leaves
+constexpr std::int64_t k_enough_samples = 8;
+constexpr std::size_t k_simulated_again = 512; // suspicious rows whose own floor is computed
+constexpr std::size_t k_listed_groups = 4;
+constexpr std::int64_t k_few_rows = 16;
+constexpr double k_few_rows_noise = 4.0; // the columns of a row share the noise of its weights
+
+constexpr double k_infinity = std::numeric_limits<double>::infinity();
+
+double median(std::vector<double> values) {
+  if (values.empty()) {
+    return 0.0;
+  }
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+double ratio_of(double error, double floor) {
+  if (error == 0.0) {
+    return 0.0;
+  }
+  return floor > 0.0 ? error / floor : k_infinity;
+}
+
+/// Root mean square of what was added.
+struct MeanSquare {
+  double sum = 0.0;
+  std::int64_t count = 0;
+
+  void add(double value) {
+    sum += value * value;
+    ++count;
+  }
+  MeanSquare& operator+=(const MeanSquare& other) {
+    sum += other.sum;
+    count += other.count;
+    return *this;
+  }
+  [[nodiscard]] double root() const {
+    return count > 0 ? std::sqrt(sum / static_cast<double>(count)) : 0.0;
+  }
+};
+
+/// One tensor (out or lse) under the tests of one level.
+class TensorTest {
+public:
+  TensorTest(const Evidence& evidence, const TensorErrors& errors,
+             const std::vector<double>& floors, TensorComparison& result, bool is_lse)
+      : m_evidence(evidence), m_errors(errors), m_floors(floors), m_result(result),
+        m_is_lse(is_lse), m_heads(evidence.errors.heads.size()),
+        m_rows(evidence.errors.rows.size()), m_buckets(evidence.buckets.count()),
+        m_cell_floor(m_heads * m_buckets), m_cell_error(m_heads * m_buckets),
+        m_bad_cell(m_heads * m_buckets, false) {}
+
+  void run(Level level) {
+    m_level = level;
+    collect_floors();
+    collect_errors();
+    test_rows();
+    test_groups();
+    test_bias();
+  }
+
+private:
+  [[nodiscard]] std::size_t cell(std::size_t head, std::size_t bucket) const {
+    return head * m_buckets + bucket;
+  }
+
+  void collect_floors();
+  void collect_errors();
+  void test_rows();
+  void test_groups();
+  void test_bias();
+  [[nodiscard]] double floor_of(std::size_t head, std::size_t bucket) const;
+  [[nodiscard]] GroupError group(const std::vector<std::size_t>& cells) const;
+  void name_groups(const std::vector<GroupError>& groups, std::string_view what);
+  void fail(std::string reason) { m_result.reasons.push_back(std::move(reason)); }
+
+  const Evidence& m_evidence;
+  const TensorErrors& m_errors;
+  const std::vector<double>& m_floors; // of the evidence's samples
+  TensorComparison& m_result;
+  bool m_is_lse;
+  Level m_level = Level::exact;
+  std::size_t m_heads;
+  std::size_t m_rows;
+  std::size_t m_buckets;
+  std::vector<MeanSquare> m_cell_floor;
+  std::vector<MeanSquare> m_cell_error;
+  std::vector<bool> m_bad_cell;
+  std::vector<std::size_t> m_row_head; // place of the head of each sample
+  std::vector<std::size_t> m_row_bucket;
+  MeanSquare m_floor;
+};
+
+void TensorTest::collect_floors() {
+  const auto& heads = m_evidence.errors.heads;
+  for (std::size_t i = 0; i < m_evidence.samples.size(); ++i) {
+    const RowSample& sample = m_evidence.samples[i];
+    const auto head = static_cast<std::size_t>(
+        std::lower_bound(heads.begin(), heads.end(), sample.head) - heads.begin());
+    const std::size_t bucket = m_evidence.buckets.bucket_of(sample.row);
+    m_cell_floor[cell(head, bucket)].add(m_floors[i]);
+    m_floor.add(m_floors[i]);
+  }
+}
+
+/// A cell with few samples may be small by luck, one without any says nothing: such a cell takes
+/// what its position has in all heads, else what everything has.
+double TensorTest::floor_of(std::size_t head, std::size_t bucket) const {
+  const MeanSquare& here = m_cell_floor[cell(head, bucket)];
+  if (here.count >= k_enough_samples) {
+    return here.root();
+  }
+  MeanSquare position;
+  for (std::size_t h = 0; h < m_heads; ++h) {
+    position += m_cell_floor[cell(h, bucket)];
+  }
+  return position.count > 0 ? std::max(here.root(), position.root()) : m_floor.root();
+}
+
+void TensorTest::collect_errors() {
+  for (std::size_t r = 0; r < m_rows; ++r) {
+    if (m_evidence.buckets.position_of(m_evidence.errors.rows[r]) < 0) {
+      continue;
+    }
+    const std::size_t bucket = m_evidence.buckets.bucket_of(m_evidence.errors.rows[r]);
+    for (std::size_t h = 0; h < m_heads; ++h) {
+      const double error = m_errors.error[m_evidence.errors.slot(h, r)];
+      if (error >= 0.0) {
+        m_cell_error[cell(h, bucket)].add(error);
+      }
+    }
+  }
+}
+
+void TensorTest::test_rows() {
+  struct Suspect {
+    std::size_t head;
+    std::size_t row;
+    double error;
+    double floor;
+  };
+  std::vector<Suspect> suspects;
+  for (std::size_t h = 0; h < m_heads; ++h) {
+    for (std::size_t r = 0; r < m_rows; ++r) {
+      const double error = m_errors.error[m_evidence.errors.slot(h, r)];
+      if (error <= 0.0) {
+        continue;
+      }
+      const double floor = floor_of(h, m_evidence.buckets.bucket_of(m_evidence.errors.rows[r]));
+      if (error > k_row_ratio * floor) {
+        suspects.push_back({h, r, error, floor});
+      }
+    }
+  }
+  if (suspects.empty()) {
+    return;
+  }
+  // Rows whose output nearly cancels have a floor of their own.
+  std::stable_sort(suspects.begin(), suspects.end(), [](const Suspect& a, const Suspect& b) {
+    return a.error / a.floor > b.error / b.floor;
+  });
+  const std::size_t again = std::min(suspects.size(), k_simulated_again);
+  std::vector<HeadRow> rows;
+  for (std::size_t i = 0; i < again; ++i) {
+    rows.emplace_back(m_evidence.errors.heads[suspects[i].head],
+                      m_evidence.errors.rows[suspects[i].row]);
+  }
+  std::sort(rows.begin(), rows.end());
+  const std::vector<RowFloor> own = simulate_floor(
+      m_evidence.problem, sample_logits(m_evidence.problem, rows), m_level, m_evidence.dtypes);
+  std::size_t bad = 0;
+  const Suspect* worst = nullptr;
+  double worst_ratio = 0.0;
+  for (std::size_t i = 0; i < suspects.size(); ++i) {
+    Suspect& suspect = suspects[i];
+    const HeadRow key = {m_evidence.errors.heads[suspect.head],
+                         m_evidence.errors.rows[suspect.row]};
+    if (const auto found = std::lower_bound(rows.begin(), rows.end(), key);
+        found != rows.end() && *found == key) {
+      const RowFloor& floor = own[static_cast<std::size_t>(found - rows.begin())];
+      suspect.floor = std::max(suspect.floor, m_is_lse ? floor.lse : floor.out);
+    }
+    const double ratio = ratio_of(suspect.error, suspect.floor);
+    if (ratio > k_row_ratio) {
+      ++bad;
+      m_bad_cell[cell(suspect.head,
+                      m_evidence.buckets.bucket_of(m_evidence.errors.rows[suspect.row]))] = true;
+      if (ratio > worst_ratio) {
+        worst_ratio = ratio;
+        worst = &suspect;
+      }
+    }
+  }
+  if (worst != nullptr) {
+    m_result.floor_ratio = std::max(m_result.floor_ratio, worst_ratio);
+    fail(fmt::format("{} of {} rows are off by more than {:g} floors; worst: row {} of head {}, {}",
+                     bad, m_heads * m_rows, k_row_ratio, m_evidence.errors.rows[worst->row],
+                     m_evidence.errors.heads[worst->head],
+                     std::isinf(worst->error) ? std::string("not finite")
+                                              : fmt::format("{:.3g} floors", worst_ratio)));
+  }
+}
+
+GroupError TensorTest::group(const std::vector<std::size_t>& cells) const {
+  MeanSquare error;
+  double floor_squared = 0.0;
+  GroupError result;
+  for (const std::size_t c : cells) {
+    error += m_cell_error[c];
+    const double floor = floor_of(c / m_buckets, c % m_buckets);
+    floor_squared += floor * floor * static_cast<double>(m_cell_error[c].count);
+    result.bad = result.bad || m_bad_cell[c];
+  }
+  if (error.count == 0) {
+    return result;
+  }
+  result.relative_rms = error.root();
+  result.floor = std::sqrt(floor_squared / static_cast<double>(error.count));
+  result.floor_ratio = ratio_of(result.relative_rms, result.floor);
+  const double allowed =
+      k_group_ratio + k_group_spread / std::sqrt(static_cast<double>(error.count));
+  result.bad = result.bad || result.floor_ratio > allowed;
+  return result;
+}
+
+void TensorTest::name_groups(const std::vector<GroupError>& groups, std::string_view what) {
+  std::string names;
+  std::size_t bad = 0;
+  double worst = 0.0;
+  for (const GroupError& one : groups) {
+    if (!one.bad) {
+      continue;
+    }
+    if (bad++ < k_listed_groups) {
+      names += fmt::format("{}{}", names.empty() ? "" : ", ", one.first);
+      names += one.last > one.first ? fmt::format("-{}", one.last) : "";
+    }
+    worst = std::max(worst, one.floor_ratio);
+  }
+  if (bad > 0) {
+    fail(fmt::format("{} of {} {}s exceed the floor ({}{}), the worst {:.3g} times", bad,
+                     groups.size(), what, names, bad > k_listed_groups ? ", ..." : "", worst));
+  }
+}
+
+void TensorTest::test_groups() {
+  m_result.map.assign(m_heads * m_buckets, -1.0);
+  std::size_t bad_cells = 0;
+  for (std::size_t h = 0; h < m_heads; ++h) {
+    std::vector<std::size_t> cells;
+    for (std::size_t b = 0; b < m_buckets; ++b) {
+      const GroupError one = group({cell(h, b)});
+      if (m_cell_error[cell(h, b)].count > 0) {
+        m_result.map[cell(h, b)] = one.floor_ratio;
+        m_result.floor_ratio = std::max(m_result.floor_ratio, one.floor_ratio);
+      }
+      bad_cells += one.bad ? 1 : 0;
+      cells.push_back(cell(h, b));
+    }
+    GroupError whole = group(cells);
+    whole.first = whole.last = m_evidence.errors.heads[h];
+    m_result.by_head.push_back(whole);
+  }
+  for (std::size_t b = 0; b < m_buckets; ++b) {
+    std::vector<std::size_t> cells;
+    for (std::size_t h = 0; h < m_heads; ++h) {
+      cells.push_back(cell(h, b));
+    }
+    GroupError whole = group(cells);
+    whole.first = m_evidence.buckets.first(b);
+    whole.last = m_evidence.buckets.last(b);
+    m_result.by_position.push_back(whole);
+  }
+  name_groups(m_result.by_head, "head");
+  name_groups(m_result.by_position, "position range");
+  if (bad_cells > 0) {
+    fail(fmt::format("{} of {} (head, position range) cells exceed the floor", bad_cells,
+                     m_heads * m_buckets));
+  }
+}
+
+void TensorTest::test_bias() {
+  // Rounding has no direction: over many rows its projection on the output averages out.
+  const double share =
+      m_level == Level::tf32 || m_level == Level::fp8 || m_is_lse ? 1.0 : k_gain_share;
+  const auto test = [&](std::size_t first, std::size_t last, const std::string& where) {
+    double sum = 0.0;
+    double squares = 0.0;
+    double count = 0.0;
+    for (std::size_t slot = first; slot < last; ++slot) {
+      if (m_errors.error[slot] >= 0.0 && std::isfinite(m_errors.error[slot])) {
+        sum += m_errors.bias[slot];
+        squares += m_errors.bias[slot] * m_errors.bias[slot];
+        count += 1.0;
+      }
+    }
+    if (count < 2.0) {
+      return;
+    }
+    const double mean = sum / count;
+    const double error = std::sqrt(std::max(0.0, squares / count - mean * mean) / (count - 1.0));
+    const double allowed = k_standard_errors * error + share * m_floor.root();
+    if (std::abs(mean) > allowed) {
+      fail(m_is_lse ? fmt::format("lse{} is off by {:+.3g} ± {:.1g} on average", where, mean, error)
+                    : fmt::format("out{} is {:.6g} ± {:.1g} times the reference on average", where,
+                                  1.0 + mean, error));
+    }
+  };
+  const std::size_t before = m_result.reasons.size();
+  test(0, m_heads * m_rows, "");
+  for (std::size_t h = 0; h < m_heads && m_result.reasons.size() == before; ++h) {
+    test(h * m_rows, (h + 1) * m_rows, fmt::format(" of head {}", m_evidence.errors.heads[h]));
+  }
+}
+
+std::string scale_reason(const ScaleFit& fit, double expected) {
+  return fmt::format("the softmax scale fitted from {} is {}, {:+.3g} % from {} ({:.3g} standard "
+                     "errors)",
+                     fit.from, format_number(fit.softmax_scale), 100.0 * (fit.ratio - 1.0),
+                     format_number(expected),
+                     std::abs(fit.softmax_scale - expected) / fit.standard_error);
+}
+
+/// Adds the fitted scale as the first reason when it explains the error, as the only one when
+/// nothing else was seen; else what was fitted means nothing.
+void test_scale(const std::optional<ScaleFit>& fit, double expected, double allowance, double floor,
+                std::int64_t width, TensorComparison& result) {
+  if (!fit || !fit->converged) {
+    return;
+  }
+  // A fit to few rows may leave next to no residual by luck: a healthy kernel's noise counts too.
+  const double noise =
+      floor / std::sqrt(static_cast<double>(width) * std::max(fit->information, 1e-300));
+  const double standard_error = std::max(fit->standard_error / std::abs(fit->softmax_scale),
+                                         fit->rows < k_few_rows ? k_few_rows_noise * noise : noise);
+  if (std::abs(fit->ratio - 1.0) <= allowance + k_standard_errors * standard_error) {
+    return;
+  }
+  if (fit->residual < k_row_ratio * floor || result.reasons.empty()) {
+    result.reasons.insert(result.reasons.begin(), scale_reason(*fit, expected));
+  }
+}
+
+} // namespace
+
+double scale_allowance(Level level, const ComputeDtypes& dtypes, bool from_lse) {
+  switch (level) {
+  case Level::exact:
+  case Level::flash:
+    if (tensor::is_float8(dtypes.input)) {
+      return 3e-4; // sums of about 14 bits
+    }
+    return from_lse ? 1e-5 : 2e-5;
+  case Level::rounded_query:
+    return 2e-5;
+  case Level::tf32:
+    return 2e-3; // operands cut, not rounded: twice 2^-11, all in one direction
+  case Level::fp8:
+    return 5e-3;
+  case Level::eager:
+    return 1.05 * unit_roundoff(dtypes.compute()); // the scale itself may be rounded
+  }
+  return 0.0;
+}
+
+LevelResult test_level(const Evidence& evidence, Level level) {
+  LevelResult result;
+  result.level = level;
+  const std::vector<RowFloor> floors =
+      simulate_floor(evidence.problem, evidence.samples, level, evidence.dtypes);
+  const double lse_roundoff = unit_roundoff(rounding_of(evidence.lse_dtype));
+  std::vector<double> out_floors;
+  std::vector<double> lse_floors;
+  std::vector<double> out_errors;
+  std::vector<double> lse_errors;
+  MeanSquare out_mean;
+  MeanSquare lse_mean;
+  for (std::size_t i = 0; i < floors.size(); ++i) {
+    const auto place = [](const std::vector<std::int64_t>& sorted, std::int64_t value) {
+      return static_cast<std::size_t>(std::lower_bound(sorted.begin(), sorted.end(), value)
+                                      - sorted.begin());
+    };
+    const std::size_t slot =
+        evidence.errors.slot(place(evidence.errors.heads, evidence.samples[i].head),
+                             place(evidence.errors.rows, evidence.samples[i].row));
+    out_floors.push_back(floors[i].out);
+    lse_floors.push_back(
+        std::hypot(floors[i].lse, lse_roundoff * std::abs(evidence.errors.reference_lse[slot])));
+    out_mean.add(out_floors.back());
+    lse_mean.add(lse_floors.back());
+    if (evidence.errors.out.present) {
+      out_errors.push_back(evidence.errors.out.error[slot]);
+    }
+    if (evidence.errors.lse.present) {
+      lse_errors.push_back(evidence.errors.lse.error[slot]);
+    }
+  }
+  result.out_floor = out_mean.root();
+  result.lse_floor = lse_mean.root();
+  const double scale = evidence.problem.softmax_scale;
+  if (evidence.errors.out.present) {
+    result.out_bulk = ratio_of(median(out_errors), median(out_floors));
+    TensorTest(evidence, evidence.errors.out, out_floors, result.out, false).run(level);
+    test_scale(evidence.out_fit, scale, scale_allowance(level, evidence.dtypes, false),
+               result.out_floor, evidence.problem.v_width(), result.out);
+  }
+  if (evidence.errors.lse.present) {
+    result.lse_bulk = ratio_of(median(lse_errors), median(lse_floors));
+    TensorTest(evidence, evidence.errors.lse, lse_floors, result.lse, true).run(level);
+    test_scale(evidence.lse_fit, scale, scale_allowance(level, evidence.dtypes, true),
+               result.lse_floor, 1, result.lse);
+  }
+  return result;
+}
+
+} // namespace mla_scale::compare

@@ -1,0 +1,75 @@
+#pragma once
+
+#include <mla_scale/compare/level.hpp>
+#include <mla_scale/core/result.hpp>
+#include <mla_scale/reference/key_tiles.hpp>
+#include <mla_scale/reference/problem.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace mla_scale::compare {
+
+/// A (head, query row) pair.
+using HeadRow = std::pair<std::int64_t, std::int64_t>;
+
+/// One query row of one head with everything that it sees: the unit that fits and floors work on.
+struct RowSample {
+  std::int64_t head = 0;
+  std::int64_t row = 0;
+  std::int64_t first_key = 0; ///< of the sequence, in the capture's numbering
+  std::vector<double>
+      nope; ///< <q_nope, k_nope_j> of the keys it sees, unscaled, query factor included
+  std::vector<double> rope; ///< <q_pe, k_pe_j>; the logit is scale · (nope + rope)
+};
+
+/// Roundings of a simulated kernel on its inputs.
+struct InputRounding {
+  Rounding query = Rounding::none;   ///< of scale · q
+  Rounding key = Rounding::none;     ///< also what W_UK made of a latent
+  Rounding value = Rounding::none;   ///< also what W_UV made of a latent
+  Rounding average = Rounding::none; ///< absorbed form: the average of latents, before W_UV
+};
+
+/// Rows for fits and floors: at most about `limit` (head, row) pairs, all when there are fewer, and
+/// no more than a fixed number of logits; spread evenly over heads and rows by a fixed rule, with
+/// the first and last rows always in. Rows that see no key are left out. Sorted by head, then row.
+[[nodiscard]] std::vector<HeadRow> sample_rows(const reference::Problem& problem,
+                                               std::int64_t limit);
+
+/// Logits of chosen rows, sorted by head. Reads keys tile by tile. In absorbed form `nope` is
+/// <W_UKᵀ·q_nope, kv_c_j>, the same number.
+/// \pre validate(problem)
+[[nodiscard]] std::vector<RowSample> sample_logits(const reference::Problem& problem,
+                                                   const std::vector<HeadRow>& rows,
+                                                   const InputRounding& rounding = {});
+
+/// Averages values with chosen weights. Keeps one head's values converted while samples of that
+/// head follow each other, unless they are too many for that.
+class ValueAverager {
+public:
+  explicit ValueAverager(const reference::Problem& problem, const InputRounding& rounding = {})
+      : m_problem(problem), m_rounding(rounding) {}
+
+  /// Σ_j weights[r·n + j] v_j for r = 0 .. count - 1, n the number of keys that the sample sees:
+  /// [count, v_head_dim].
+  [[nodiscard]] std::vector<double> average(const RowSample& sample, std::int64_t count,
+                                            std::span<const double> weights);
+
+private:
+  void load(std::int64_t first, std::int64_t count);
+
+  const reference::Problem& m_problem;
+  InputRounding m_rounding;
+  std::unique_ptr<reference::KeyTiles<double>> m_tiles; // of m_head
+  std::int64_t m_head = -1;
+  std::int64_t m_first = 0;
+  std::int64_t m_count = 0;
+  std::vector<double> m_values; // [m_count, value width] from key row m_first
+  std::vector<double> m_keys;
+};
+
+} // namespace mla_scale::compare

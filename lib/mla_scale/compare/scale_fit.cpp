@@ -1,0 +1,306 @@
+#include <mla_scale/compare/scale_fit.hpp>
+#include <mla_scale/core/parallel.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+
+namespace mla_scale::compare {
+namespace {
+
+using reference::Problem;
+
+constexpr int k_most_steps = 20;
+constexpr int k_most_halvings = 5;
+constexpr double k_converged = 1e-10;     // of ln(scale)
+constexpr double k_longest_step = 0.7;    // of ln(scale): a factor of 2
+constexpr double k_relative_floor = 6e-8; // a kernel's float32 scale
+constexpr std::array<double, 4> k_starts = {1.0, 0.5, 0.25, 2.0};
+constexpr std::int64_t k_few_rows = 16;
+/// The P·V rounding of a row is shared by its columns, so that a naive standard error is too small
+/// by up to this; a clustered one cannot be had from a few rows.
+constexpr double k_clustering = 7.0;
+
+/// Sums of one Gauss-Newton step on t = ln(scale).
+struct Step {
+  double gradient = 0.0;         // Σ J·r
+  double curvature = 0.0;        // Σ J²
+  double gradient_squared = 0.0; // Σ over rows (J·r)², for the clustered error
+  double residual = 0.0;         // Σ r²
+  std::int64_t rows = 0;
+
+  Step& operator+=(const Step& other) {
+    gradient += other.gradient;
+    curvature += other.curvature;
+    gradient_squared += other.gradient_squared;
+    residual += other.residual;
+    rows += other.rows;
+    return *this;
+  }
+};
+
+struct Fitted {
+  double log_ratio = 0.0;
+  Step step;
+  bool converged = false;
+  bool usable = false;
+};
+
+/// Minimises Σ r(t)² from one start; `evaluate` gives the sums at a log ratio.
+template <typename Evaluate>
+Fitted descend(const Evaluate& evaluate, double start) {
+  Fitted fitted;
+  fitted.log_ratio = start;
+  fitted.step = evaluate(start);
+  for (int i = 0; i < k_most_steps; ++i) {
+    if (!(fitted.step.curvature > 0.0) || !std::isfinite(fitted.step.gradient)) {
+      return fitted;
+    }
+    fitted.usable = true;
+    const double wanted = -fitted.step.gradient / fitted.step.curvature;
+    double change = std::clamp(wanted, -k_longest_step, k_longest_step);
+    if (std::abs(change) < k_converged) {
+      fitted.converged = true;
+      return fitted;
+    }
+    Step next = evaluate(fitted.log_ratio + change);
+    for (int half = 0; half < k_most_halvings && !(next.residual <= fitted.step.residual); ++half) {
+      change /= 2;
+      next = evaluate(fitted.log_ratio + change);
+    }
+    if (!(next.residual <= fitted.step.residual)) {
+      // Rounding: no shorter step helps, so this is the minimum.
+      fitted.converged = std::abs(wanted) < 1e-6;
+      return fitted;
+    }
+    fitted.log_ratio += change;
+    fitted.step = next;
+  }
+  return fitted;
+}
+
+template <typename Evaluate>
+Fitted minimise(const Evaluate& evaluate) {
+  double start = 0.0;
+  double least = std::numeric_limits<double>::infinity();
+  for (const double ratio : k_starts) {
+    if (const Step step = evaluate(std::log(ratio)); step.rows > 0 && step.residual < least) {
+      least = step.residual;
+      start = std::log(ratio);
+    }
+  }
+  return descend(evaluate, start);
+}
+
+/// Relative standard error of ln(scale) from `rows` rows of `width` residuals each.
+double relative_error(const Step& step, std::int64_t width) {
+  const auto rows = static_cast<double>(step.rows);
+  const double clustered = std::sqrt(step.gradient_squared) / step.curvature;
+  if (step.rows >= k_few_rows) {
+    return clustered;
+  }
+  const double residuals = std::max(1.0, rows * static_cast<double>(width) - 1.0);
+  const double naive = std::sqrt(step.residual / residuals / step.curvature);
+  return std::max(clustered, width > 1 ? k_clustering * naive : naive);
+}
+
+ScaleFit to_fit(const Problem& problem, const Fitted& fitted, std::int64_t width,
+                std::string from) {
+  ScaleFit fit;
+  fit.ratio = std::exp(fitted.log_ratio);
+  fit.softmax_scale = problem.softmax_scale * fit.ratio;
+  fit.standard_error = std::abs(fit.softmax_scale)
+                       * std::hypot(relative_error(fitted.step, width), k_relative_floor);
+  fit.from = std::move(from);
+  fit.converged = fitted.converged;
+  fit.information = fitted.step.curvature;
+  fit.rows = fitted.step.rows;
+  fit.residual = std::sqrt(fitted.step.residual
+                           / static_cast<double>(std::max(std::int64_t{1}, fitted.step.rows)));
+  return fit;
+}
+
+/// Softmax of scale · (nope + rope) into `p`; returns the lse and puts E_p[scale · x] into `mean`.
+double softmax(const RowSample& sample, double scale, std::vector<double>& p, double& mean) {
+  const std::size_t n = sample.nope.size();
+  p.resize(n);
+  double maximum = -std::numeric_limits<double>::infinity();
+  for (std::size_t j = 0; j < n; ++j) {
+    p[j] = scale * (sample.nope[j] + sample.rope[j]);
+    maximum = std::max(maximum, p[j]);
+  }
+  double sum = 0.0;
+  double weighted = 0.0;
+  for (double& x : p) {
+    const double logit = x;
+    x = std::exp(logit - maximum);
+    sum += x;
+    weighted += x * logit;
+  }
+  for (double& x : p) {
+    x /= sum;
+  }
+  mean = weighted / sum;
+  return maximum + std::log(sum);
+}
+
+/// Ranges of samples of one head.
+std::vector<std::pair<std::size_t, std::size_t>> heads_of(const std::vector<RowSample>& samples) {
+  std::vector<std::pair<std::size_t, std::size_t>> ranges;
+  for (std::size_t first = 0; first < samples.size();) {
+    std::size_t last = first;
+    while (last < samples.size() && samples[last].head == samples[first].head) {
+      ++last;
+    }
+    ranges.emplace_back(first, last);
+    first = last;
+  }
+  return ranges;
+}
+
+/// Sums of the samples [first, last) of one head, from out.
+Step out_step(const Problem& problem, const tensor::View3& out,
+              const std::vector<RowSample>& samples, const std::vector<double>& weights,
+              std::pair<std::size_t, std::size_t> range, ValueAverager& averager,
+              double log_ratio) {
+  Step step;
+  std::vector<double> captured(static_cast<std::size_t>(out.width));
+  std::vector<double> both;
+  std::vector<double> p;
+  for (std::size_t i = range.first; i < range.second; ++i) {
+    const RowSample& sample = samples[i];
+    if (weights[i] == 0.0) {
+      continue;
+    }
+    const double scale = problem.softmax_scale * std::exp(log_ratio);
+    double mean = 0.0;
+    softmax(sample, scale, p, mean);
+    const std::size_t n = p.size();
+    both.resize(2 * n);
+    for (std::size_t j = 0; j < n; ++j) {
+      both[j] = p[j];
+      both[n + j] = p[j] * (scale * (sample.nope[j] + sample.rope[j]) - mean);
+    }
+    const std::vector<double> result = averager.average(sample, 2, both);
+    out.read(sample.row, sample.head, 0, out.width, captured.data());
+    double gradient = 0.0;
+    double curvature = 0.0;
+    double residual = 0.0;
+    for (std::size_t c = 0; c < captured.size(); ++c) {
+      const double difference = result[c] - captured[c];
+      const double slope = result[captured.size() + c];
+      gradient += slope * difference;
+      curvature += slope * slope;
+      residual += difference * difference;
+    }
+    if (!std::isfinite(residual)) {
+      continue;
+    }
+    step += {weights[i] * gradient, weights[i] * curvature,
+             weights[i] * gradient * weights[i] * gradient, weights[i] * residual, 1};
+  }
+  return step;
+}
+
+/// 1/|O_row|² at the problem's own scale; 0 for a row whose output vanishes.
+std::vector<double> row_weights(const Problem& problem, const std::vector<RowSample>& samples,
+                                std::pair<std::size_t, std::size_t> range, ValueAverager& averager,
+                                std::vector<double>& weights) {
+  std::vector<double> p;
+  for (std::size_t i = range.first; i < range.second; ++i) {
+    double mean = 0.0;
+    softmax(samples[i], problem.softmax_scale, p, mean);
+    double squared = 0.0;
+    for (const double x : averager.average(samples[i], 1, p)) {
+      squared += x * x;
+    }
+    weights[i] = squared > 0.0 && std::isfinite(squared) ? 1.0 / squared : 0.0;
+  }
+  return weights;
+}
+
+} // namespace
+
+std::optional<ScaleFit> fit_scale_from_lse(const Problem& problem, const tensor::Capture& capture,
+                                           const std::vector<RowSample>& samples) {
+  if (!capture.lse || problem.softmax_scale == 0.0) {
+    return std::nullopt;
+  }
+  const double unit = capture.lse_base == tensor::LseBase::two ? std::log(2.0) : 1.0;
+  std::vector<Step> steps(samples.size());
+  const auto evaluate = [&](double log_ratio) {
+    const double scale = problem.softmax_scale * std::exp(log_ratio);
+    const auto ranges = heads_of(samples);
+    parallel_for(ranges.size(), static_cast<unsigned>(problem.threads), [&](std::size_t range) {
+      std::vector<double> p;
+      for (std::size_t i = ranges[range].first; i < ranges[range].second; ++i) {
+        steps[i] = {};
+        const double captured = unit * capture.lse->at(samples[i].row, samples[i].head, 0);
+        double slope = 0.0; // d lse / d ln(scale)
+        const double residual = softmax(samples[i], scale, p, slope) - captured;
+        if (std::isfinite(residual)) {
+          steps[i] = {slope * residual, slope * slope, slope * residual * slope * residual,
+                      residual * residual, 1};
+        }
+      }
+    });
+    Step sum;
+    for (const Step& step : steps) {
+      sum += step;
+    }
+    return sum;
+  };
+  const Fitted fitted = minimise(evaluate);
+  return fitted.usable ? std::optional(to_fit(problem, fitted, 1, "lse")) : std::nullopt;
+}
+
+std::optional<ScaleFit> fit_scale_from_out(const Problem& problem, const tensor::Capture& capture,
+                                           const std::vector<RowSample>& samples) {
+  if (!capture.out || problem.softmax_scale == 0.0) {
+    return std::nullopt;
+  }
+  const auto ranges = heads_of(samples);
+  std::vector<Fitted> by_head(ranges.size());
+  std::vector<double> weights(samples.size(), 0.0);
+  // Head by head, so that the values of a head are converted once.
+  parallel_for(ranges.size(), static_cast<unsigned>(problem.threads), [&](std::size_t range) {
+    ValueAverager averager(problem);
+    row_weights(problem, samples, ranges[range], averager, weights);
+    by_head[range] = minimise([&](double log_ratio) {
+      return out_step(problem, *capture.out, samples, weights, ranges[range], averager, log_ratio);
+    });
+  });
+  // Joined with the information of each head as its weight: to first order the fit of all heads.
+  Fitted joined;
+  joined.converged = true;
+  double weighted = 0.0;
+  for (const Fitted& fitted : by_head) {
+    if (fitted.usable && fitted.converged) {
+      joined.step += fitted.step;
+      joined.usable = true;
+      weighted += fitted.step.curvature * fitted.log_ratio;
+    }
+  }
+  if (!joined.usable) {
+    return std::nullopt;
+  }
+  joined.log_ratio = weighted / joined.step.curvature;
+  // Heads that disagree about the scale make it less certain than rows within a head do.
+  double between = 0.0;
+  std::int64_t heads = 0;
+  for (const Fitted& fitted : by_head) {
+    if (fitted.usable && fitted.converged) {
+      const double pull = fitted.step.curvature * (fitted.log_ratio - joined.log_ratio);
+      between += pull * pull;
+      ++heads;
+    }
+  }
+  if (heads > 1) {
+    between *= static_cast<double>(heads) / static_cast<double>(heads - 1);
+    joined.step.gradient_squared = std::max(joined.step.gradient_squared, between);
+  }
+  return to_fit(problem, joined, capture.out->width, "out");
+}
+
+} // namespace mla_scale::compare

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <mla_scale/diagnose/expectation.hpp>
+#include <mla_scale/diagnose/mechanism.hpp>
+#include <mla_scale/diagnose/report.hpp>
+#include <mla_scale/diagnose/score.hpp>
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace mla_scale::diagnose {
+
+/// Another lse that a broken kernel may have returned beside the same out.
+struct LseAlternative {
+  std::string text; ///< "lse is right", "lse of the suffix alone"
+  std::function<double(const Row&)> lse;
+};
+
+/// An identifier with its numbers: one part of an explanation.
+struct Part {
+  std::string id;
+  std::vector<Parameter> parameters;
+  std::string evidence;
+};
+
+/// A hypothesis made concrete: it predicts out and lse of every row.
+struct Candidate {
+  std::vector<Part> parts;              ///< one; two for a composition; none: the expectation
+  Mechanism mechanism;                  ///< how it predicts,
+  RowPredictor direct;                  ///< unless this is set
+  double cost = 0.0;                    ///< subtracted from the log-likelihood: free numbers
+  std::vector<LseAlternative> lse;      ///< besides its own
+  bool few_rows = false; ///< predicts only some rows, by a way that costs much
+  /// When set: the mechanism is ready for the probe rows only, and this makes it ready for all.
+  std::function<void(Candidate&)> complete;
+};
+
+/// What the proposers of candidates read.
+struct Context {
+  const reference::Problem& problem;
+  const tensor::Capture& capture;
+  const Expectation& expectation;
+  const Sample& sample;
+  const Predictor& predictor;
+  std::vector<std::size_t> rows;  ///< rows to explain
+  std::vector<std::size_t> probe; ///< a few of them, for scans
+  std::vector<std::size_t> fit;   ///< for fits: every other one; the rest is held out
+  Mechanism reference;            ///< what attention should be
+};
+
+/// Log-likelihood that one free real number costs.
+constexpr double k_cost_of_number = 6.0;
+/// That an integer chosen by a scan costs.
+constexpr double k_cost_of_scan = 5.0;
+
+// The families. Each appends what could explain the rows of the context.
+void propose_linear(const Context& context, std::vector<Candidate>& candidates);
+void propose_masks(const Context& context, std::vector<Candidate>& candidates);
+void propose_merges(const Context& context, std::vector<Candidate>& candidates);
+void propose_pages(const Context& context, std::vector<Candidate>& candidates);
+void propose_extra_mass(const Context& context, std::vector<Candidate>& candidates);
+void propose_temperature(const Context& context, std::vector<Candidate>& candidates);
+void propose_values(const Context& context, std::vector<Candidate>& candidates);
+void propose_rope(const Context& context, std::vector<Candidate>& candidates);
+void propose_output(const Context& context, std::vector<Candidate>& candidates);
+
+} // namespace mla_scale::diagnose

@@ -1,0 +1,228 @@
+#include <mla_scale/diagnose/diagnose.hpp>
+#include <mla_scale/diagnose/explanation.hpp>
+#include <mla_scale/diagnose/hypothesis.hpp>
+#include <mla_scale/diagnose/places.hpp>
+#include <mla_scale/diagnose/not_finite.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace mla_scale::diagnose {
+
+namespace {
+
+/// Log-likelihood by which a finding must beat the expectation, per identifier.
+constexpr double k_evidence_needed = 25.0;
+/// Explanations this much worse than the best are no rivals.
+constexpr double k_rival_margin = 8.0;
+
+std::vector<std::size_t> all_rows(const Sample& sample) {
+  std::vector<std::size_t> rows(sample.rows.size());
+  for (std::size_t at = 0; at < rows.size(); ++at) {
+    rows[at] = at;
+  }
+  return rows;
+}
+
+/// Up to 40 rows over up to 4 heads, first and last rows of each among them.
+std::vector<std::size_t> probe_rows(const Sample& sample, const std::vector<std::size_t>& rows) {
+  std::vector<std::int64_t> heads;
+  for (const auto index : rows) {
+    const auto head = sample.rows[index].head;
+    if (heads.empty() || heads.back() != head) {
+      heads.push_back(head);
+    }
+  }
+  std::vector<std::size_t> probe;
+  const std::size_t most_heads = std::min<std::size_t>(4, heads.size());
+  for (std::size_t at = 0; at < most_heads; ++at) {
+    const auto head =
+        heads[most_heads == 1 ? 0 : at * (heads.size() - 1) / (most_heads - 1)];
+    std::vector<std::size_t> of_head;
+    for (const auto index : rows) {
+      if (sample.rows[index].head == head) {
+        of_head.push_back(index);
+      }
+    }
+    const std::size_t count = std::min<std::size_t>(40 / most_heads, of_head.size());
+    for (std::size_t pick = 0; pick < count; ++pick) {
+      probe.push_back(
+          of_head[count == 1 ? of_head.size() - 1 : pick * (of_head.size() - 1) / (count - 1)]);
+    }
+  }
+  return probe;
+}
+
+/// Half of the rows, at most 320; the other half is held out.
+std::vector<std::size_t> fit_rows(const std::vector<std::size_t>& rows) {
+  std::vector<std::size_t> fit;
+  const std::size_t step = std::max<std::size_t>(rows.size() < 64 ? 1 : 2, rows.size() / 320);
+  for (std::size_t at = step / 2; at < rows.size(); at += step) {
+    fit.push_back(rows[at]);
+  }
+  return fit;
+}
+
+Context make_context(const reference::Problem& problem, const tensor::Capture& capture,
+                     const Expectation& expectation, const Sample& sample,
+                     const Predictor& predictor, std::vector<std::size_t> rows) {
+  Context context{problem, capture, expectation, sample, predictor, std::move(rows), {}, {}, {}};
+  context.probe = probe_rows(sample, context.rows);
+  context.fit = fit_rows(context.rows);
+  context.reference.scale = problem.softmax_scale;
+  if (!problem.sinks.empty()) {
+    context.reference.extra_mass = [&problem](const Row& row) {
+      return problem.sinks[static_cast<std::size_t>(row.head)];
+    };
+    context.reference.lse_counts_extra_mass = false;
+  }
+  return context;
+}
+
+Finding finding_of(const Part& part, const Explanation& explanation, std::string where) {
+  Finding finding;
+  finding.id = part.id;
+  const auto* hypothesis = find_hypothesis(part.id);
+  finding.title = hypothesis != nullptr ? std::string(hypothesis->title) : part.id;
+  finding.see = hypothesis != nullptr ? std::string(hypothesis->look_at) : "";
+  finding.parameters = part.parameters;
+  const auto& score = explanation.score;
+  finding.residual_ratio = score.out_ratio > 0.0 ? score.out_ratio : score.lse_ratio;
+  finding.evidence = part.evidence;
+  if (score.out_ratio > 0.0) {
+    finding.evidence += fmt::format("; out within {:.2f} of a healthy kernel's rounding over {} rows",
+                                    score.out_ratio, score.rows);
+  }
+  if (!explanation.lse_text.empty()) {
+    finding.evidence += fmt::format("; {} within {:.2f}", explanation.lse_text, score.lse_ratio);
+  } else if (!explanation.lse_explained) {
+    finding.evidence += "; lse is not explained";
+  }
+  finding.evidence += where;
+  return finding;
+}
+
+void append_findings(const Explanation& explanation, const std::string& where, Report& report) {
+  const auto append = [&](const Part& part) {
+    const bool known =
+        std::any_of(report.findings.begin(), report.findings.end(),
+                    [&](const Finding& finding) { return finding.id == part.id; });
+    if (!known) {
+      report.findings.push_back(finding_of(part, explanation, where));
+    }
+  };
+  for (const auto& part : explanation.candidate.parts) {
+    append(part);
+  }
+  for (const auto& part : explanation.lse_parts) {
+    append(part);
+  }
+}
+
+const Explanation* best_that_holds(const Context& context,
+                                   const std::vector<Explanation>& explanations) {
+  for (const auto& explanation : explanations) {
+    if (holds(context, explanation)) {
+      return &explanation;
+    }
+  }
+  return nullptr;
+}
+
+const Explanation& expectation_among(const std::vector<Explanation>& explanations) {
+  return *std::find_if(explanations.begin(), explanations.end(), [](const Explanation& one) {
+    return one.candidate.parts.empty();
+  });
+}
+
+/// The answer when one explanation holds everywhere; true when it does.
+bool answer(const Context& context, const std::vector<Explanation>& explanations,
+            const std::string& where, Report& report) {
+  const auto* best = best_that_holds(context, explanations);
+  if (best == nullptr) {
+    return false;
+  }
+  const auto& null = expectation_among(explanations);
+  const bool null_holds = holds(context, null) && null.lse_explained;
+  const double needed = k_evidence_needed * static_cast<double>(std::max<std::size_t>(
+                                                1, best->parts()));
+  if (null_holds && null.parts() == 0 && best->total < null.total + needed) {
+    report.healthy = true;
+    return true;
+  }
+  if (best->parts() == 0) {
+    // Out is as expected; lse is not, and nothing explains it.
+    return false;
+  }
+  append_findings(*best, where, report);
+  for (const auto& rival : explanations) {
+    if (&rival != best && rival.parts() > 0 && rival.total > best->total - k_rival_margin
+        && rival.parts() <= best->parts() && rival.candidate.cost <= best->candidate.cost + 2.5
+        && holds(context, rival)) {
+      append_findings(rival, where, report);
+    }
+  }
+  return true;
+}
+
+void note_precision(const Explanation& null, bool bf16, Report& report) {
+  if (report.healthy && null.score.coarseness >= 0.35) {
+    const auto* hypothesis = find_hypothesis("precision.bf16_logits");
+    report.notes.push_back(
+        {"precision.bf16_logits",
+         std::string(hypothesis->title),
+         {{"coarseness", null.score.coarseness}},
+         null.score.fine_ratio,
+         fmt::format("error {:.2g} times that of a kernel with float32 logits, as logits rounded to "
+                     "{} give",
+                     null.score.fine_ratio, bf16 ? "bf16" : "the dtype"),
+         std::string(hypothesis->look_at)});
+  }
+}
+
+} // namespace
+
+Result<Report> diagnose(const reference::Problem& problem, const tensor::Capture& capture,
+                        const Expectation& expectation, const Options& options) {
+  Report report;
+  const auto pairs = choose_rows(problem, options.heads, options.logits);
+  auto made = make_sample(problem, capture, pairs);
+  if (!made) {
+    return made.error();
+  }
+  const Sample& sample = *made;
+  const Predictor predictor(sample, noise_of(capture));
+  report.sampled_rows = std::ssize(sample.rows);
+  report.sampled_heads = std::min<std::int64_t>(options.heads, capture.heads);
+
+  const bool finite = report_not_finite(problem, capture, expectation, report);
+  if (!sample.any_out && !sample.any_lse) {
+    return report;
+  }
+  const auto context =
+      make_context(problem, capture, expectation, sample, predictor, all_rows(sample));
+  const auto explanations = explain(context);
+  const auto& null = expectation_among(explanations);
+  report.null_ratio = null.score.out_ratio > 0.0 ? null.score.out_ratio : null.score.lse_ratio;
+  if (answer(context, explanations, "", report)) {
+    report.healthy = report.healthy && finite;
+    note_precision(null, is_bf16(capture), report);
+    return report;
+  }
+  // Some rows may be right: what explains the others?
+  for (const auto& part : affected_parts(context)) {
+    const auto part_context =
+        make_context(problem, capture, expectation, sample, predictor, part.rows);
+    if (answer(part_context, explain(part_context), "; only " + part.text, report)
+        && !report.findings.empty()) {
+      return report;
+    }
+    report.healthy = false;
+  }
+  describe_unexplained(context, report);
+  return report;
+}
+
+} // namespace mla_scale::diagnose

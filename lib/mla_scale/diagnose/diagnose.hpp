@@ -1,0 +1,27 @@
+#pragma once
+
+#include <mla_scale/core/result.hpp>
+#include <mla_scale/diagnose/expectation.hpp>
+#include <mla_scale/diagnose/report.hpp>
+#include <mla_scale/reference/problem.hpp>
+#include <mla_scale/tensor/capture.hpp>
+
+#include <cstdint>
+
+namespace mla_scale::diagnose {
+
+struct Options {
+  std::int64_t heads = 8;             ///< heads looked at
+  std::int64_t logits = 1'500'000;    ///< logits held at most: rows · keys
+};
+
+/// Which known bug produced the capture's out and lse.
+///
+/// `problem` is attention as it should be: its softmax_scale is the expected one. Looks at chosen
+/// heads and rows only; how many is in the report. Deterministic.
+/// Errors: those of reference::validate().
+[[nodiscard]] Result<Report> diagnose(const reference::Problem& problem,
+                                      const tensor::Capture& capture,
+                                      const Expectation& expectation, const Options& options = {});
+
+} // namespace mla_scale::diagnose

@@ -1,0 +1,172 @@
+#include <mla_scale/diagnose/explain_lse.hpp>
+#include <mla_scale/diagnose/explanation.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace mla_scale::diagnose {
+
+namespace {
+
+/// Log-likelihood of an lse that nothing explains, a row.
+constexpr double k_unexplained_lse = -3.0;
+/// Ratios above these are not a healthy kernel's rounding.
+constexpr double k_largest_out_ratio = 1.7;
+constexpr double k_largest_lse_ratio = 6.0;
+constexpr double k_largest_head_ratio = 2.5;
+constexpr double k_largest_coarseness = 1.4;
+/// Screening: this much worse than the best on the probe is out.
+constexpr double k_screen_margin = 60.0;
+constexpr std::size_t k_survivors = 12;
+/// Residual of the best explanation, against a kernel that rounds no logits, at which the search
+/// ends.
+constexpr double k_fine_ratio = 1.15;
+
+RowPredictor predictor_of(const Context& context, const Candidate& candidate) {
+  if (candidate.direct) {
+    return candidate.direct;
+  }
+  return [&context, &candidate](const Row& row) {
+    return context.predictor.predict(candidate.mechanism, row);
+  };
+}
+
+void try_rule(const Context& context, std::span<const RowOutcome> outcomes, const LseRule& rule,
+              double rows, Explanation& best) {
+  const auto scored = score(context.sample, outcomes, rule.expected);
+  const double share =
+      scored.rows > 0 ? std::max(1.0, rows / static_cast<double>(scored.rows)) : 1.0;
+  const double few = best.candidate.few_rows ? share : 1.0;
+  const double total = scored.likelihood * few - best.candidate.cost - rule.cost;
+  if (total > best.total) {
+    best.score = scored;
+    best.total = total;
+    best.lse_parts = rule.parts;
+    best.lse_text = rule.text;
+    best.lse_explained = true;
+  }
+}
+
+} // namespace
+
+Explanation explain_with(const Context& context, Candidate candidate,
+                         std::span<const std::size_t> rows) {
+  Explanation best;
+  best.candidate = std::move(candidate);
+  const auto found = outcomes(context.sample, predictor_of(context, best.candidate), rows);
+  // lse left unexplained is always an option: a broken out says nothing about lse, and the reverse.
+  best.score = score(context.sample, found, {});
+  const auto lse_rows = std::count_if(found.begin(), found.end(),
+                                      [](const RowOutcome& outcome) { return outcome.has_lse; });
+  const double few = best.candidate.few_rows && !found.empty()
+                         ? static_cast<double>(rows.size()) / static_cast<double>(found.size())
+                         : 1.0;
+  best.total = (best.score.likelihood + k_unexplained_lse * static_cast<double>(lse_rows)) * few
+               - best.candidate.cost - 4.0;
+  best.lse_explained = lse_rows == 0;
+  if (found.empty()) {
+    best.total = -std::numeric_limits<double>::infinity();
+    return best;
+  }
+  if (lse_rows == 0) {
+    best.total += 4.0;
+    return best;
+  }
+  for (const auto& rule : lse_rules(context, best.candidate, found)) {
+    try_rule(context, found, rule, static_cast<double>(rows.size()), best);
+  }
+  if (!best.lse_explained) {
+    for (const auto& rule : transposed_lse(context, best.candidate, found)) {
+      // Only some rows were computed: their fit decides, the others count as explained alike.
+      const double ratio = lse_ratio(context.sample, found, rule.expected, 1.0);
+      if (ratio > 0.0 && ratio < k_largest_lse_ratio) {
+        best.lse_parts = rule.parts;
+        best.lse_text = rule.text;
+        best.lse_explained = true;
+        best.score.lse_ratio = ratio;
+        best.total += 10.0 * static_cast<double>(lse_rows);
+        break;
+      }
+    }
+  }
+  return best;
+}
+
+bool holds(const Context& context, const Explanation& explanation) {
+  const auto& score = explanation.score;
+  if (score.coarseness > k_largest_coarseness) {
+    return false;
+  }
+  if (context.sample.any_out
+      && !(score.out_ratio > 0.0 ? score.out_ratio <= k_largest_out_ratio
+                                       && score.worst_head <= k_largest_head_ratio
+                                 : score.out_ratio == 0.0 && score.rows > 0)) {
+    return false;
+  }
+  if (explanation.lse_explained && score.lse_ratio > k_largest_lse_ratio) {
+    return false;
+  }
+  return context.sample.any_out || explanation.lse_explained;
+}
+
+std::vector<Explanation> explain(const Context& context) {
+  std::vector<Explanation> screened;
+  const auto better = [](const Explanation& a, const Explanation& b) { return a.total > b.total; };
+  const auto screen = [&](std::vector<Candidate>& candidates) {
+    for (auto& candidate : candidates) {
+      auto explanation = explain_with(context, std::move(candidate), context.probe);
+      if (std::isfinite(explanation.total)) {
+        screened.push_back(std::move(explanation));
+      }
+    }
+    candidates.clear();
+    std::stable_sort(screened.begin(), screened.end(), better);
+  };
+  // Nothing can explain a capture better than a kernel that rounds no logits.
+  const auto settled = [&] {
+    const auto& best = screened.front();
+    return holds(context, best) && best.lse_explained && best.score.coarseness <= 0.1
+           && (!context.sample.any_out || best.score.fine_ratio < k_fine_ratio);
+  };
+  std::vector<Candidate> candidates;
+  Candidate expected;
+  expected.mechanism = context.reference;
+  candidates.push_back(expected);
+  screen(candidates);
+  const bool fine = !screened.empty() && settled() && screened.front().parts() == 0;
+  propose_linear(context, candidates);
+  screen(candidates);
+  if (!fine && !settled()) {
+    if (context.sample.any_out) {
+      propose_masks(context, candidates);
+      propose_merges(context, candidates);
+      propose_pages(context, candidates);
+    }
+    propose_extra_mass(context, candidates);
+    screen(candidates);
+    if (!settled()) {
+      propose_temperature(context, candidates);
+      propose_rope(context, candidates);
+      propose_values(context, candidates);
+      propose_output(context, candidates);
+      screen(candidates);
+    }
+  }
+  std::vector<Explanation> result;
+  for (auto& explanation : screened) {
+    const bool close = explanation.total > screened.front().total - k_screen_margin;
+    const bool null = explanation.candidate.parts.empty();
+    if (null || result.size() < 3 || (close && result.size() < k_survivors)) {
+      if (explanation.candidate.complete) {
+        explanation.candidate.complete(explanation.candidate);
+      }
+      result.push_back(explain_with(context, std::move(explanation.candidate), context.rows));
+    }
+  }
+  std::stable_sort(result.begin(), result.end(), better);
+  return result;
+}
+
+} // namespace mla_scale::diagnose

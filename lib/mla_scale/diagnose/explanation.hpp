@@ -1,0 +1,36 @@
+#pragma once
+
+#include <mla_scale/diagnose/candidate.hpp>
+#include <mla_scale/diagnose/score.hpp>
+
+#include <span>
+#include <vector>
+
+namespace mla_scale::diagnose {
+
+/// A candidate with how well it explains out and lse.
+struct Explanation {
+  Candidate candidate;
+  Score score;
+  std::vector<Part> lse_parts; ///< what happened to lse on top: lse.base2, ...
+  std::string lse_text;        ///< how lse fits
+  bool lse_explained = true;
+  double total = 0.0; ///< log-likelihood minus costs
+
+  /// Number of identifiers that it names.
+  [[nodiscard]] std::size_t parts() const { return candidate.parts.size() + lse_parts.size(); }
+};
+
+/// Rows that the candidate's prediction and the capture share are scored; lse may follow the
+/// candidate, or one of the ways in which lse alone goes wrong.
+[[nodiscard]] Explanation explain_with(const Context& context, Candidate candidate,
+                                       std::span<const std::size_t> rows);
+
+/// Out, and lse when there is one, within what a healthy kernel does.
+[[nodiscard]] bool holds(const Context& context, const Explanation& explanation);
+
+/// The best explanations of the context's rows, best first; the expectation itself competes (no
+/// parts). Proposes, screens on the probe, scores the survivors on all rows.
+[[nodiscard]] std::vector<Explanation> explain(const Context& context);
+
+} // namespace mla_scale::diagnose

@@ -1,0 +1,153 @@
+#include <mla_scale/diagnose/mechanism.hpp>
+
+#include <Eigen/Core>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace mla_scale::diagnose {
+
+namespace {
+
+constexpr double k_minus_infinity = -std::numeric_limits<double>::infinity();
+
+const std::vector<double>& values_of(const Sample& sample, const Mechanism& mechanism,
+                                     const Row& row) {
+  const auto& set = mechanism.values ? *mechanism.values : *sample.values;
+  return set.values[row.slot];
+}
+
+} // namespace
+
+void hide_future(const Row& row, std::span<double> logits) {
+  for (std::size_t key = row.visible; key < logits.size(); ++key) {
+    logits[key] = k_minus_infinity;
+  }
+}
+
+double log_sum_exp(std::span<const double> logits) {
+  double maximum = k_minus_infinity;
+  for (const double logit : logits) {
+    maximum = std::max(maximum, logit);
+  }
+  if (!std::isfinite(maximum)) {
+    return maximum;
+  }
+  double sum = 0.0;
+  for (const double logit : logits) {
+    sum += std::exp(logit - maximum);
+  }
+  return maximum + std::log(sum);
+}
+
+void Predictor::logits(const Mechanism& mechanism, const Row& row,
+                       std::vector<double>& result) const {
+  const auto& set = mechanism.logits ? *mechanism.logits : *m_sample.logits;
+  const double factor = mechanism.scale * row.factor *
+                        (mechanism.temperature ? mechanism.temperature(row) : 1.0);
+  const double nope = factor * mechanism.nope;
+  const double rope = factor * mechanism.rope;
+  result.resize(row.keys);
+  const double* u = set.nope.data() + row.offset;
+  const double* w = set.rope.data() + row.offset;
+  for (std::size_t key = 0; key < row.keys; ++key) {
+    result[key] = nope * u[key] + rope * w[key];
+  }
+  if (mechanism.bend) {
+    mechanism.bend(row, result);
+  } else {
+    hide_future(row, result);
+  }
+}
+
+void Predictor::average(const Mechanism& mechanism, const Row& row, std::size_t keys,
+                        std::size_t count, const std::vector<double>& weights,
+                        std::vector<double>& result) const {
+  using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  const auto width = static_cast<Eigen::Index>(m_sample.width);
+  const auto key_count = static_cast<Eigen::Index>(keys);
+  const auto row_count = static_cast<Eigen::Index>(count);
+  result.assign(count * m_sample.width, 0.0);
+  const Eigen::Map<const Matrix> values(values_of(m_sample, mechanism, row).data(), key_count,
+                                        width);
+  const Eigen::Map<const Matrix> factors(weights.data(), row_count, key_count);
+  Eigen::Map<Matrix>(result.data(), row_count, width).noalias() = factors.lazyProduct(values);
+}
+
+Prediction Predictor::predict(const Mechanism& mechanism, const Row& row) const {
+  Prediction prediction;
+  std::vector<double> weights;
+  logits(mechanism, row, weights);
+  std::size_t keys = weights.size();
+  while (keys > 0 && weights[keys - 1] == k_minus_infinity) {
+    --keys;
+  }
+  weights.resize(keys);
+  const double mass = mechanism.extra_mass ? mechanism.extra_mass(row) : k_minus_infinity;
+  double maximum = k_minus_infinity;
+  for (const double logit : weights) {
+    maximum = std::max(maximum, logit);
+  }
+  if (!std::isfinite(maximum)) {
+    return prediction;
+  }
+  prediction.defined = true;
+  prediction.maximum = maximum;
+  const double top = std::max(maximum, mass);
+  std::vector<double> squares(keys);
+  double sum = 0.0;
+  double mean_square = 0.0;
+  for (std::size_t key = 0; key < keys; ++key) {
+    const double logit = weights[key];
+    const double weight = std::exp(logit - top);
+    sum += weight;
+    weights[key] = weight;
+    squares[key] = weight == 0.0 ? 0.0 : logit * logit;
+    mean_square += weight * squares[key];
+  }
+  mean_square /= sum;
+  const double extra = std::isfinite(mass) ? std::exp(mass - top) : 0.0;
+  prediction.lse = top + std::log(sum + (mechanism.lse_counts_extra_mass ? extra : 0.0));
+  const double inverse = 1.0 / (sum + extra);
+  const auto& set = mechanism.values ? *mechanism.values : *m_sample.values;
+  const auto& value_squares = set.squared[row.slot];
+  double probability = 0.0; // Σ p² |v|²
+  double bent = 0.0;        // Σ p² x² (|v|² + |o|²)
+  double second = 0.0;      // Σ p² x²
+  double concentration = 0.0;
+  for (std::size_t key = 0; key < keys; ++key) {
+    const double p = weights[key] * inverse;
+    const double p2 = p * p;
+    weights[key] = p;
+    concentration += p2;
+    probability += p2 * value_squares[key];
+    // Rounding the products before the sum costs about as much as the spread of the row's logits.
+    const double spread = squares[key] + 0.25 * mean_square;
+    bent += p2 * spread * value_squares[key];
+    second += p2 * spread;
+  }
+  average(mechanism, row, keys, 1, weights, prediction.out);
+  double out_squared = 0.0;
+  for (double& value : prediction.out) {
+    value *= mechanism.gain;
+    out_squared += value * value;
+  }
+  const double gain2 = mechanism.gain * mechanism.gain;
+  const double n_out = m_noise.out * m_noise.out;
+  const double n_p = m_noise.probability * m_noise.probability;
+  // A row with one key has p = 1, exact in every dtype.
+  const double inexact = std::max(0.0, 1.0 - concentration * concentration);
+  prediction.fine =
+      n_out * out_squared + n_p * gain2 * probability * inexact + 1e-14 * out_squared + 1e-30;
+  const double n_l = m_noise.coarse_logit * m_noise.coarse_logit;
+  const double n_cp = m_noise.coarse_probability * m_noise.coarse_probability;
+  prediction.coarse =
+      (n_l * (gain2 * bent + second * out_squared) + n_cp * gain2 * probability) * inexact;
+  const double lse_unit = m_noise.lse * (1.0 + std::abs(prediction.lse));
+  prediction.lse_fine = lse_unit * lse_unit;
+  prediction.lse_coarse = n_l * second;
+  return prediction;
+}
+
+} // namespace mla_scale::diagnose

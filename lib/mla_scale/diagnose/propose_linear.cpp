@@ -1,0 +1,244 @@
+#include <mla_scale/diagnose/candidate.hpp>
+#include <mla_scale/diagnose/linear_fit.hpp>
+#include <mla_scale/diagnose/scale_candidates.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+// Scale, magnitude of the rope part, value and latent gain: the factors of the general form.
+
+namespace mla_scale::diagnose {
+
+namespace {
+
+/// Changes smaller than this are no bug: a float32 kernel's own errors bias fits that much.
+constexpr double k_smallest_change = 3e-5;
+
+std::vector<FitSource> sources(const Context& context) {
+  std::vector<FitSource> result;
+  if (context.sample.any_lse) {
+    result.push_back(FitSource::lse);
+  }
+  if (context.sample.any_out) {
+    result.push_back(FitSource::out);
+  }
+  return result;
+}
+
+std::string engine_text(const Expectation& expectation, double scale) {
+  std::string text;
+  for (const auto& engine : expectation.engines) {
+    for (const auto& [phase, value] :
+         {std::pair{"prefill", engine.prefill}, std::pair{"decode", engine.decode}}) {
+      if (value && std::abs(*value / scale - 1.0) < 1e-4 && text.size() < 160) {
+        text += fmt::format("{}{} ({})", text.empty() ? "; this is what is computed by " : ", ",
+                            engine.engine, phase);
+      }
+    }
+  }
+  return text;
+}
+
+std::string fit_text(double scale, double error, double expected, FitSource source) {
+  return fmt::format("fitted scale {:.7g} ± {:.1g} from {}, {:.5g} of the expected {:.7g}", scale,
+                     error, source == FitSource::lse ? "lse" : "out", scale / expected, expected);
+}
+
+/// Named scales near a fitted one, or scale.other.
+void name_scale(const Context& context, double ratio, double error, FitSource source,
+                const Factors& others, const std::vector<Part>& more,
+                std::vector<Candidate>& candidates) {
+  const double expected = context.reference.scale;
+  const double fitted = ratio * expected;
+  const std::string text = fit_text(fitted, error * expected, expected, source);
+  const auto make = [&](const std::string& id, double scale, const std::string& formula,
+                        double cost) {
+    Candidate candidate;
+    candidate.mechanism = with_factors(context.reference, others);
+    candidate.mechanism.scale = scale;
+    Part part{id, {{"softmax_scale", scale}, {"expected", expected}, {"ratio", scale / expected}},
+              text + engine_text(context.expectation, scale)};
+    if (!formula.empty()) {
+      part.parameters.push_back({"formula", formula});
+    }
+    part.parameters.push_back({"fitted", fitted});
+    part.parameters.push_back({"standard_error", error * expected});
+    candidate.parts.push_back(std::move(part));
+    candidate.parts.insert(candidate.parts.end(), more.begin(), more.end());
+    candidate.cost = cost;
+    candidates.push_back(std::move(candidate));
+  };
+  double order = 0.0;
+  for (const auto& named : scale_candidates(context.expectation)) {
+    if (std::abs(std::log(named.value / fitted)) < std::max(2e-2, 6.0 * error / ratio)) {
+      make(named.id, named.value, named.formula, 1.0 + order);
+      order += 0.01; // Equal values stay in the order of the table.
+    }
+  }
+  if (ratio > 0.0 && (std::abs(ratio - 1.0) > k_smallest_change || !more.empty())) {
+    const auto near =
+        closed_forms_near(context.expectation, fitted, std::max(1e-4, 3.0 * error / ratio));
+    std::string forms;
+    for (const auto& form : near) {
+      forms += (forms.empty() ? "" : ", ") + fmt::format("{} = {:.7g}", form.formula, form.value);
+    }
+    make("scale.other", fitted, "", 1.0 + k_cost_of_number);
+    if (!forms.empty()) {
+      candidates.back().parts.front().parameters.push_back({"near", forms});
+    }
+  }
+}
+
+Candidate one(const Context& context, const Factors& factors, double cost, std::string id,
+              std::vector<Parameter> parameters, std::string evidence) {
+  Candidate candidate;
+  candidate.mechanism = with_factors(context.reference, factors);
+  candidate.cost = cost;
+  candidate.parts.push_back({std::move(id), std::move(parameters), std::move(evidence)});
+  return candidate;
+}
+
+std::optional<LinearFit> fit(const Context& context, FitSource source,
+                             const FitDirections& directions, const std::vector<Factors>& starts) {
+  return fit_from_starts(context.predictor, context.reference, context.probe, context.fit, source,
+                         directions, starts);
+}
+
+void propose_scales(const Context& context, FitSource source, const std::vector<double>& starts,
+                    std::vector<Candidate>& candidates) {
+  // Several minima: each is proposed, the score decides.
+  std::vector<double> seen;
+  for (const double start : starts) {
+    const auto found = fit(context, source, along_scale(), {{start, start, 1.0}});
+    if (!found || !(found->factors.nope > 0.0)) {
+      continue;
+    }
+    const double ratio = found->factors.nope;
+    if (std::none_of(seen.begin(), seen.end(),
+                     [&](double other) { return std::abs(other / ratio - 1.0) < 1e-6; })) {
+      seen.push_back(ratio);
+      name_scale(context, ratio, found->standard_errors[0], source, {}, {}, candidates);
+    }
+  }
+}
+
+void propose_rope_magnitude(const Context& context, FitSource source,
+                            std::vector<Candidate>& candidates) {
+  const double g2 = context.expectation.mscale * context.expectation.mscale;
+  const auto found = fit(context, source, along_rope(),
+                         {{1.0, 1.0, 1.0}, {1.0, g2, 1.0}, {1.0, 1.0 / g2, 1.0}, {1.0, 2.0, 1.0},
+                          {1.0, 0.5, 1.0}});
+  if (!found) {
+    return;
+  }
+  const double rope = found->factors.rope;
+  const double error = found->standard_errors[0];
+  const auto add = [&](double value, double cost) {
+    candidates.push_back(
+        one(context, {1.0, value, 1.0}, cost, "rope.magnitude",
+            {{"ratio", value}, {"cos_sin_factor", std::sqrt(std::abs(value))}},
+            fmt::format("rope part of the logits times {:.6g} ± {:.1g}, nope part as expected",
+                        rope, error)));
+  };
+  if (std::abs(rope - 1.0) > k_smallest_change) {
+    add(rope, 1.0 + k_cost_of_number);
+  }
+  for (const double exact : {g2, 1.0 / g2, g2 * g2}) {
+    if (std::abs(exact / rope - 1.0) < 5e-3 && std::abs(exact - 1.0) > 1e-6) {
+      add(exact, 1.5);
+    }
+  }
+}
+
+void propose_gains(const Context& context, std::vector<Candidate>& candidates) {
+  const auto gain = fit(context, FitSource::out, along_gain(), {{1.0, 1.0, 1.0}});
+  if (gain && std::abs(gain->factors.gain - 1.0) > k_smallest_change) {
+    candidates.push_back(one(context, gain->factors, 1.0 + k_cost_of_number, "value.gain",
+                             {{"gain", gain->factors.gain}},
+                             fmt::format("out is {:.6g} ± {:.1g} times the expected, in every row",
+                                         gain->factors.gain, gain->standard_errors[0])));
+  }
+  std::vector<Factors> starts;
+  for (const double start : {0.25, 0.5, 1.0, 2.0, 4.0, 8.0}) {
+    starts.push_back({start, 1.0, start});
+  }
+  const auto latent = fit(context, FitSource::out, along_latent(), starts);
+  if (latent && latent->factors.gain > 0.0
+      && std::abs(latent->factors.gain - 1.0) > k_smallest_change) {
+    candidates.push_back(
+        one(context, latent->factors, 1.2 + k_cost_of_number, "latent.gain",
+            {{"gain", latent->factors.gain}},
+            fmt::format("nope part of the logits and out both {:.6g} ± {:.1g} times the expected",
+                        latent->factors.gain, latent->standard_errors[0])));
+  }
+}
+
+/// Two factors at once: a scale and something else.
+void propose_mixed(const Context& context, FitSource source, const std::vector<double>& starts,
+                   std::vector<Candidate>& candidates) {
+  const auto keys = fit(context, source, along_nope(),
+                        {{0.25, 1.0, 1.0}, {0.5, 1.0, 1.0}, {1.0, 1.0, 1.0}, {2.0, 1.0, 1.0},
+                         {4.0, 1.0, 1.0}});
+  if (keys && keys->factors.nope > 0.0 && std::abs(keys->factors.nope - 1.0) > k_smallest_change) {
+    candidates.push_back(
+        one(context, keys->factors, 1.5 + k_cost_of_number, "latent.gain",
+            {{"gain", keys->factors.nope}, {"side", std::string("keys")}},
+            fmt::format("nope part of the logits {:.6g} ± {:.1g} times the expected, rope part and "
+                        "values as expected",
+                        keys->factors.nope, keys->standard_errors[0])));
+  }
+  std::vector<Factors> begins;
+  for (const double start : starts) {
+    begins.push_back({start, start, 1.0});
+  }
+  auto parts = begins;
+  parts.push_back({1.0, 1.0, 1.0});
+  parts.push_back({1.0, 0.0, 1.0});
+  const auto append = [&](const LinearFit& found, const Factors& others, const Part& more) {
+    const std::size_t before = candidates.size();
+    name_scale(context, found.factors.nope, found.standard_errors[0], source, others, {more},
+               candidates);
+    for (std::size_t at = before; at < candidates.size(); ++at) {
+      candidates[at].cost += 3.0 + k_cost_of_number;
+    }
+  };
+  if (const auto found = fit(context, source, along_nope_and_rope(), parts);
+      found && found->factors.nope > 0.0) {
+    const double ratio = found->factors.rope / found->factors.nope;
+    append(*found, {1.0, ratio, 1.0},
+           {"rope.magnitude",
+            {{"ratio", ratio}},
+            fmt::format("rope part of the logits times {:.6g} of the nope part", ratio)});
+  }
+  if (source == FitSource::out) {
+    if (const auto found = fit(context, source, along_scale_and_gain(), begins);
+        found && found->factors.nope > 0.0) {
+      const double gain = found->factors.gain;
+      append(*found, {1.0, 1.0, gain},
+             {"value.gain", {{"gain", gain}}, fmt::format("out times {:.6g}", gain)});
+    }
+  }
+}
+
+} // namespace
+
+void propose_linear(const Context& context, std::vector<Candidate>& candidates) {
+  for (const auto source : sources(context)) {
+    auto starts = scale_starts(context.predictor, context.reference, context.probe, source);
+    starts.push_back(1.0);
+    propose_scales(context, source, starts, candidates);
+    propose_rope_magnitude(context, source, candidates);
+    propose_mixed(context, source, starts, candidates);
+  }
+  candidates.push_back(one(context, {1.0, 0.0, 1.0}, 1.0, "rope.dropped", {},
+                           "logits of the nope part alone explain the rows"));
+  candidates.push_back(one(context, {0.0, 1.0, 1.0}, 1.0, "rope.nope_dropped", {},
+                           "logits of the rope part alone explain the rows"));
+  if (context.sample.any_out) {
+    propose_gains(context, candidates);
+  }
+}
+
+} // namespace mla_scale::diagnose
