@@ -31,6 +31,9 @@ struct Candidate {
   Mechanism mechanism;                  ///< how it predicts,
   RowPredictor direct;                  ///< unless this is set
   double cost = 0.0;                    ///< subtracted from the log-likelihood: free numbers
+  /// Smallest relative change that it makes, when that may be small. Rounded logits bias a fit by
+  /// some 1e-3: below that a change is no finding in a kernel that rounds them.
+  double effect = 1.0;
   std::vector<LseAlternative> lse;      ///< besides its own
   bool few_rows = false; ///< predicts only some rows, by a way that costs much
   /// When set: the mechanism is ready for the probe rows only, and this makes it ready for all.

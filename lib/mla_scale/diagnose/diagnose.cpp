@@ -167,6 +167,21 @@ bool answer(const Context& context, const std::vector<Explanation>& explanations
   return true;
 }
 
+/// NaN in exactly the rows that, by the explanation, see no key needs no finding of its own.
+void drop_explained_nan(const Context& context, const std::vector<Explanation>& explanations,
+                        Report& report) {
+  if (report.findings.size() < 2 || report.findings.front().id != "output.nan") {
+    return;
+  }
+  const auto* best = best_that_holds(context, explanations);
+  for (const Row& row : context.sample.rows) {
+    if (!row.has_out && context.predictor.predict(best->candidate.mechanism, row).defined) {
+      return;
+    }
+  }
+  report.findings.erase(report.findings.begin());
+}
+
 void note_precision(const Explanation& null, bool bf16, Report& report) {
   if (report.healthy && null.score.coarseness >= 0.35) {
     const auto* hypothesis = find_hypothesis("precision.bf16_logits");
@@ -207,6 +222,7 @@ Result<Report> diagnose(const reference::Problem& problem, const tensor::Capture
   const auto& null = expectation_among(explanations);
   report.null_ratio = null.score.out_ratio > 0.0 ? null.score.out_ratio : null.score.lse_ratio;
   if (answer(context, explanations, "", report)) {
+    drop_explained_nan(context, explanations, report);
     report.healthy = report.healthy && finite;
     note_precision(null, is_bf16(capture), report);
     return report;

@@ -49,6 +49,12 @@ void try_rule(const Context& context, std::span<const RowOutcome> outcomes, cons
   }
 }
 
+/// False for a change that rounded logits may have caused.
+bool large_enough(const Explanation& explanation) {
+  return explanation.score.coarseness < 0.2
+         || explanation.candidate.effect > 4e-3 * std::min(1.0, explanation.score.coarseness);
+}
+
 } // namespace
 
 Explanation explain_with(const Context& context, Candidate candidate,
@@ -96,7 +102,7 @@ Explanation explain_with(const Context& context, Candidate candidate,
 
 bool holds(const Context& context, const Explanation& explanation) {
   const auto& score = explanation.score;
-  if (score.coarseness > k_largest_coarseness) {
+  if (score.coarseness > k_largest_coarseness || !large_enough(explanation)) {
     return false;
   }
   if (context.sample.any_out

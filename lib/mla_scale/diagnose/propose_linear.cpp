@@ -68,6 +68,7 @@ void name_scale(const Context& context, double ratio, double error, FitSource so
     candidate.parts.push_back(std::move(part));
     candidate.parts.insert(candidate.parts.end(), more.begin(), more.end());
     candidate.cost = cost;
+    candidate.effect = std::abs(scale / expected - 1.0);
     candidates.push_back(std::move(candidate));
   };
   double order = 0.0;
@@ -96,6 +97,8 @@ Candidate one(const Context& context, const Factors& factors, double cost, std::
   Candidate candidate;
   candidate.mechanism = with_factors(context.reference, factors);
   candidate.cost = cost;
+  candidate.effect = std::max({std::abs(factors.nope - 1.0), std::abs(factors.rope - 1.0),
+                               std::abs(factors.gain - 1.0)});
   candidate.parts.push_back({std::move(id), std::move(parameters), std::move(evidence)});
   return candidate;
 }
@@ -202,6 +205,9 @@ void propose_mixed(const Context& context, FitSource source, const std::vector<d
                candidates);
     for (std::size_t at = before; at < candidates.size(); ++at) {
       candidates[at].cost += 3.0 + k_cost_of_number;
+      candidates[at].effect =
+          std::min(candidates[at].effect,
+                   std::max(std::abs(others.rope - 1.0), std::abs(others.gain - 1.0)));
     }
   };
   if (const auto found = fit(context, source, along_nope_and_rope(), parts);
