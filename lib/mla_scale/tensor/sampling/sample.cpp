@@ -1,5 +1,4 @@
-#include "parallel.hpp"
-
+#include <mla_scale/core/parallel.hpp>
 #include <mla_scale/tensor/safetensors_writer.hpp>
 #include <mla_scale/tensor/sampling/generator.hpp>
 #include <mla_scale/tensor/sampling/rounding.hpp>
@@ -80,6 +79,12 @@ public:
   }
 
 private:
+  template <typename Work>
+  void for_each_head(const Work& work) const {
+    parallel_for(size(m_heads), m_parameters.threads,
+                 [&](std::size_t head) { work(static_cast<std::int64_t>(head)); });
+  }
+
   /// Weights of head h are kept as [rank][nope + v]: the inner loop then runs along both.
   void draw_weights() {
     const std::int64_t rows = m_nope + m_value;
@@ -87,7 +92,7 @@ private:
     const double root = std::sqrt(static_cast<double>(m_rank));
     m_weights.resize(size(m_heads * rows * m_rank));
     std::vector<Result<void>> written(size(m_heads));
-    for_each_index(m_parameters.threads, m_heads, [&](std::int64_t head) {
+    for_each_head([&](std::int64_t head) {
       Numbers values(size(rows * m_rank));
       for (std::int64_t i = 0; i < rows * m_rank; ++i) {
         const double weight =
@@ -122,7 +127,7 @@ private:
     Numbers values(size(count * m_heads * m_value));
     Numbers queries_before(size(queries * m_heads * width));
     Numbers queries_after(queries_before.size());
-    for_each_index(m_parameters.threads, m_heads, [&](std::int64_t head) {
+    for_each_head([&](std::int64_t head) {
       const Numbers expanded = expand(head, latent, count);
       for (std::int64_t t = 0; t < count; ++t) {
         const double* row = &expanded[size(t * (m_nope + m_value))];
@@ -310,13 +315,14 @@ std::string_view to_string(Distribution distribution) {
   return row_of(distribution).name;
 }
 
-Result<void> write_sample(const SampleParameters& given, const std::filesystem::path& path) {
+Result<std::vector<TensorPlan>> write_sample(const SampleParameters& given,
+                                             const std::filesystem::path& path) {
   SampleParameters parameters = given;
   if (parameters.heads == 0) {
     parameters.heads = parameters.geometry.num_attention_heads;
   }
   if (const Result<void> usable = check(parameters); !usable) {
-    return usable;
+    return usable.error();
   }
   const Geometry& geometry = parameters.geometry;
   const std::int64_t queries = parameters.seq_len;
@@ -351,9 +357,12 @@ Result<void> write_sample(const SampleParameters& given, const std::filesystem::
     return writer.error();
   }
   if (const Result<void> written = Sampler(parameters, *writer).run(); !written) {
-    return written;
+    return written.error();
   }
-  return writer->commit();
+  if (const Result<void> named = writer->commit(); !named) {
+    return named.error();
+  }
+  return plan;
 }
 
 } // namespace mla_scale::tensor::sampling
