@@ -13,16 +13,10 @@ using model::Format;
 using model::MlaConfig;
 using scale::SoftmaxScale;
 
-constexpr double k_same = 1e-9;
-
 /// Families whose attention is DeepSeek's class in every engine that has it; a rule that was read
 /// for one of them was read for all.
 constexpr std::string_view k_deepseek_families =
     "deepseek_v2 deepseek_v3 deepseek_v32 deepseek_mtp deepseek2 kimi_k25 unknown";
-
-bool same(double left, double right, double tolerance = k_same) {
-  return std::abs(left - right) <= tolerance * std::max(std::abs(left), std::abs(right));
-}
 
 /// The row's note on this model: by the outermost model_type, the architecture, then the family.
 const FamilyNote* find_note(const EngineRule& rule, const MlaConfig& config) {
@@ -81,7 +75,7 @@ void set_phase(const Phase& phase, const MlaConfig& config, double g, const std:
   const double magnitude = phase.magnitude ? g : 1.0;
   value = width.scale * magnitude * magnitude;
   const bool other_width = phase.width == Width::fixed_192
-                           || !same(width.scale, scale_of(Width::qk_head_dim, config).scale);
+                           || !same_scale(width.scale, scale_of(Width::qk_head_dim, config).scale);
   why = !width.words.empty() && other_width
             ? width.words + (phase.magnitude ? "" : ", without mscale")
         : phase.magnitude ? reason
@@ -204,20 +198,20 @@ void judge(EngineValue& value, const Numbers& numbers, const SoftmaxScale* law) 
     return;
   }
   std::vector<std::string> parts;
-  const bool prefill_same = !value.prefill || same(*value.prefill, law->prefill);
-  const bool decode_same = !value.decode || same(*value.decode, law->decode);
+  const bool prefill_same = !value.prefill || same_scale(*value.prefill, law->prefill);
+  const bool decode_same = !value.decode || same_scale(*value.decode, law->decode);
   if (!prefill_same && !decode_same && numbers.prefill_reason == numbers.decode_reason) {
     parts.push_back(numbers.prefill_reason);
   } else {
     if (!prefill_same) {
-      parts.push_back("prefill " + numbers.prefill_reason);
+      parts.push_back("prefill: " + numbers.prefill_reason);
     }
     if (!decode_same) {
-      parts.push_back("decode " + numbers.decode_reason);
+      parts.push_back("decode: " + numbers.decode_reason);
     }
   }
   const bool rotation_same = !value.cos_sin_factor || !law->cos_sin_factor
-                             || same(*value.cos_sin_factor, *law->cos_sin_factor);
+                             || same_scale(*value.cos_sin_factor, *law->cos_sin_factor);
   if (!rotation_same) {
     parts.push_back(fmt::format(
         "multiplies cos and sin by {:.6g}, not {:.6g}{}", *value.cos_sin_factor,
@@ -236,12 +230,6 @@ std::string not_taken(const EngineRule& rule, const MlaConfig& config) {
     return "no reader of params.json is known";
   }
   return {};
-}
-
-void weaken(EngineValue& value) {
-  if (value.certainty == Certainty::read) {
-    value.certainty = Certainty::inferred;
-  }
 }
 
 void add_remark(EngineValue& value, std::string_view remark) {
@@ -266,12 +254,16 @@ EngineValue run_remote_code(const EngineRule& rule, const MlaConfig& config,
     value.agrees = false;
   }
   value.rule = &rule;
-  weaken(value);
+  value.certainty = Certainty::inferred;
   add_remark(value, words);
   return value;
 }
 
 } // namespace
+
+bool same_scale(double left, double right, double tolerance) {
+  return std::abs(left - right) <= tolerance * std::max(std::abs(left), std::abs(right));
+}
 
 EngineValue evaluate(const EngineRule& rule, const MlaConfig& config, const SoftmaxScale* law) {
   EngineValue value;
@@ -289,7 +281,7 @@ EngineValue evaluate(const EngineRule& rule, const MlaConfig& config, const Soft
   const FamilyNote* note =
       adapted && config.format == Format::mistral ? nullptr : find_note(rule, config);
   if (note != nullptr && note->certainty == Certainty::inferred) {
-    weaken(value);
+    value.certainty = Certainty::inferred;
   }
   const Treatment treatment = note != nullptr ? note->treatment : Treatment::rule;
   if (treatment == Treatment::unsupported) {
@@ -323,12 +315,12 @@ EngineValue evaluate(const EngineRule& rule, const MlaConfig& config, const Soft
     judge(value, numbers, law);
   }
   if (assumed) {
-    weaken(value);
+    value.certainty = Certainty::inferred;
     add_remark(value,
                fmt::format("taken for plain: its code for {} was not read", config.family->id));
   } else if (note == nullptr && !adapted && !kernel
              && !contains_word(k_deepseek_families, config.family->id)) {
-    weaken(value);
+    value.certainty = Certainty::inferred;
   }
   if (adapted && value.agrees == false) {
     add_remark(value, rule.mistral_words);
@@ -352,8 +344,8 @@ std::vector<ScaleMatch> rules_giving(double scale, const MlaConfig& config, cons
     const EngineValue value = evaluate(rule, config, law);
     ScaleMatch match;
     match.rule = &rule;
-    match.prefill = value.prefill && same(*value.prefill, scale, tolerance);
-    match.decode = value.decode && same(*value.decode, scale, tolerance);
+    match.prefill = value.prefill && same_scale(*value.prefill, scale, tolerance);
+    match.decode = value.decode && same_scale(*value.decode, scale, tolerance);
     match.agrees = value.agrees.value_or(false);
     if (match.prefill || match.decode) {
       matches.push_back(match);

@@ -30,6 +30,7 @@ Numbers nemo_automodel(const EngineRule& rule, const model::MlaConfig& config) {
   numbers.decode = numbers.prefill;
   if (config.rope.rotated) {
     numbers.cos_sin_factor = 1.0;
+    numbers.cos_sin_reason = "it has no such factor";
   }
   numbers.prefill_reason = reason;
   numbers.decode_reason = std::move(reason);

@@ -54,8 +54,8 @@ public:
   }
 
   [[nodiscard]] std::string header() const {
-    return m_style.dim(fmt::format("  {:<{}}  {:<12}  {:<12}  {:<6}  {:<7}  {}{}", "engine", m_id,
-                                   "prefill", "decode", "cossin", "verdict", "how sure",
+    return m_style.dim(fmt::format("  {:<{}}  {:<12}  {:<12}  {:<7}  {:<7}  {}{}", "engine", m_id,
+                                   "prefill", "decode", "cos/sin", "verdict", "how sure",
                                    m_names ? " name" : ""))
            + "\n";
   }
@@ -64,8 +64,8 @@ public:
     const std::string name =
         m_names ? fmt::format("{:<8} {}", to_string(value.certainty), value.rule->name)
                 : std::string(to_string(value.certainty));
-    return fmt::format("  {:<{}}  {:<12}  {:<12}  {:<6}  {}  {}\n", value.rule->id, m_id,
-                       number(value.prefill, 9), number(value.decode, 9),
+    return fmt::format("  {:<{}}  {:<12}  {:<12}  {:<7}  {}  {}\n", value.rule->id, m_id,
+                       number(value.prefill, 8), number(value.decode, 8),
                        number(value.cos_sin_factor, 5), mark(verdict_of(value), m_style), name);
   }
 
@@ -117,6 +117,31 @@ std::string list_line(std::string_view label, const std::string& ids, const Term
   return ids.empty() ? "" : hanging(fmt::format("  {:<10}", label), 12, ids, style.width);
 }
 
+/// The different prefill scales with the number of rules that come to each, commonest first.
+std::string list_values(const EngineComparison& comparison) {
+  std::vector<std::pair<double, int>> values;
+  for (const EngineValue& value : comparison.values) {
+    if (!value.prefill) {
+      continue;
+    }
+    const auto known = std::find_if(values.begin(), values.end(), [&](const auto& one) {
+      return engines::same_scale(one.first, *value.prefill);
+    });
+    if (known == values.end()) {
+      values.emplace_back(*value.prefill, 1);
+    } else {
+      ++known->second;
+    }
+  }
+  std::stable_sort(values.begin(), values.end(),
+                   [](const auto& left, const auto& right) { return left.second > right.second; });
+  std::string text;
+  for (const auto& [value, count] : values) {
+    text += fmt::format("{}{:.8g} by {}", text.empty() ? "" : ", ", value, count);
+  }
+  return text.empty() ? "none" : text;
+}
+
 std::string summary(const EngineComparison& comparison, const TerminalStyle& style) {
   const EngineCounts counts = count_engines(comparison);
   const int taken = counts.agree + counts.differ + counts.fail;
@@ -124,6 +149,7 @@ std::string summary(const EngineComparison& comparison, const TerminalStyle& sty
   text += list_line("older", list_ids(comparison, Verdict::differs, false), style);
   text += list_line("failing", list_ids(comparison, Verdict::fails, true), style);
   text += list_line("older", list_ids(comparison, Verdict::fails, false), style);
+  text += hanging("  values    ", 12, "prefill " + list_values(comparison), style.width);
   const std::string sentence = fmt::format(
       "{} of {} rules agree with the model's own law, {} differ, {} fail{}", counts.agree, taken,
       counts.differ, counts.fail,

@@ -168,7 +168,7 @@ TEST_CASE("bugs of the past are rows of their own", "[engines]") {
                                          {"mobius@before-548", k_plain},
                                          {"sglang@before-3785", k_plain},
                                          {"ktransformers@ed843741", k_plain, k_v3},
-                                         {"tpu-inference@before-521", 0.005208333333333333},
+                                         {"vllm-tpu@before-521", 0.005208333333333333},
                                          {"maxtext@before-1370", 7.394602209768436},
                                          {"ollama", 0.07807725862885943},
                                          {"turbomind@4362", k_v3}});
