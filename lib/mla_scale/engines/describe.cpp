@@ -14,8 +14,6 @@ std::string_view words_of(Width width) {
     return "latent_dim^-1/2";
   case Width::v_head_dim:
     return "v_head_dim^-1/2";
-  case Width::key_length:
-    return "key_length^-1/2";
   case Width::fixed_192:
     return "192^-1/2";
   case Width::twice:

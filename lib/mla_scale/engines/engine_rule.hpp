@@ -69,7 +69,6 @@ enum class Width {
   qk_head_dim, ///< qk_nope_head_dim + qk_rope_head_dim
   latent_dim,  ///< kv_lora_rank + qk_rope_head_dim
   v_head_dim,  ///< v_head_dim
-  key_length,  ///< the GGUF key attention.key_length, which is latent_dim in an MLA GGUF
   fixed_192,   ///< 192, whatever the config says
   twice,       ///< the inverse square root of qk_head_dim is applied twice
   one,         ///< no division: the scale is 1

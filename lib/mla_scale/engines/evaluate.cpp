@@ -1,5 +1,6 @@
 #include <mla_scale/engines/evaluate.hpp>
-#include <mla_scale/engines/magnitude.hpp>
+#include <mla_scale/engines/ordinary.hpp>
+#include <mla_scale/engines/rope_view.hpp>
 
 #include <fmt/format.h>
 
@@ -8,7 +9,6 @@
 namespace mla_scale::engines {
 namespace {
 
-using model::AttentionKind;
 using model::Format;
 using model::MlaConfig;
 using scale::SoftmaxScale;
@@ -31,146 +31,6 @@ const FamilyNote* find_note(const EngineRule& rule, const MlaConfig& config) {
     }
   }
   return nullptr;
-}
-
-struct WidthValue {
-  double scale = 0;
-  std::string words; ///< empty for the law's width
-};
-
-WidthValue scale_of(Width width, const MlaConfig& config) {
-  const model::Dims& dims = config.dims;
-  const std::int64_t head = *dims.qk_head_dim;
-  const std::int64_t latent = dims.latent_dim.value_or(head);
-  const auto root = [](std::int64_t n) { return std::pow(static_cast<double>(n), -0.5); };
-  switch (width) {
-  case Width::qk_head_dim:
-    return {root(head), {}};
-  case Width::latent_dim:
-    return {root(latent), fmt::format("uses the latent width {}, not {}", latent, head)};
-  case Width::v_head_dim:
-    return {root(dims.v_head_dim.value_or(head)),
-            fmt::format("uses v_head_dim {}, not {}", dims.v_head_dim.value_or(head), head)};
-  case Width::key_length: {
-    const std::int64_t length = config.gguf.key_length.value_or(latent);
-    return {root(length), fmt::format("divides by the root of attention.key_length {}, not of "
-                                      "key_length_mla {}",
-                                      length, head)};
-  }
-  case Width::fixed_192:
-    return {root(192), "takes the constant 192^-1/2"};
-  case Width::twice:
-    return {1.0 / static_cast<double>(head),
-            fmt::format("applies {}^-1/2 twice: to q and as the kernel's scale", head)};
-  case Width::one:
-    return {1.0, "the kernel multiplies by 1 unless the caller passes a scale"};
-  }
-  return {root(head), {}};
-}
-
-/// scale of one phase, and what to say if it is not the law's.
-void set_phase(const Phase& phase, const MlaConfig& config, double g, const std::string& reason,
-               std::optional<double>& value, std::string& why) {
-  const WidthValue width = scale_of(phase.width, config);
-  const double magnitude = phase.magnitude ? g : 1.0;
-  value = width.scale * magnitude * magnitude;
-  const bool other_width = phase.width == Width::fixed_192
-                           || !same_scale(width.scale, scale_of(Width::qk_head_dim, config).scale);
-  why = !width.words.empty() && other_width
-            ? width.words + (phase.magnitude ? "" : ", without mscale")
-        : phase.magnitude ? reason
-                          : "leaves out mscale";
-  if (phase.inverse) {
-    value = 1.0 / *value;
-    why = "divides q by the scale instead of multiplying";
-  }
-}
-
-Numbers failing(std::string error, std::string why) {
-  Numbers numbers;
-  numbers.error = std::move(error);
-  numbers.prefill_reason = std::move(why);
-  return numbers;
-}
-
-std::string why_key_error(const std::string& error) {
-  if (error.find("NoneType") != std::string::npos) {
-    return "factor is null";
-  }
-  if (error.starts_with("ValueError")) {
-    return "refuses type and rope_type that differ";
-  }
-  const std::size_t begin = error.rfind("'", error.rfind("'") - 1) + 1;
-  return fmt::format("needs the rope key {}, which is not there",
-                     error.substr(begin, error.rfind("'") - begin));
-}
-
-/// The ordinary arithmetic of a row. `plain`: the family takes no magnitude in this engine.
-Numbers ordinary(const EngineRule& rule, const MlaConfig& config, const FamilyNote* note,
-                 bool plain) {
-  const RopeView view = view_rope(rule, config);
-  const bool shared = config.attention == AttentionKind::shared_kv;
-  if (!view.error.empty()) {
-    return failing(view.error, why_key_error(view.error));
-  }
-  if (!plain && !rule.nested_error.empty() && !config.rope.layer.empty()) {
-    return failing(std::string(rule.nested_error),
-                   "does not understand a rope dictionary for each layer kind");
-  }
-  if (!plain && !rule.without_dictionary.empty() && !view.dictionary
-      && (rule.without_dictionary_families.empty()
-          || contains_word(rule.without_dictionary_families, config.family->id))) {
-    return failing(std::string(rule.without_dictionary), "fails without a rope dictionary");
-  }
-  if (rule.validates_keys && !shared) {
-    if (std::string error = missing_required_keys(config, view); !error.empty()) {
-      std::string why = why_key_error(error);
-      return failing(std::move(error), std::move(why));
-    }
-  }
-  Magnitude magnitude = find_magnitude(rule, config, view);
-  const bool heads = note != nullptr && note->treatment == Treatment::ordinary_heads;
-  const bool rederives = rule.prefill_ignores_family && !shared && !heads
-                         && config.family->rule != model::ScaleRule::mistral;
-  if (!magnitude.error.empty() && (!plain || rederives)) {
-    return failing(magnitude.error, why_key_error(magnitude.error));
-  }
-  if (!plain && !rule.known_types.empty() && !contains_word(rule.known_types, view.type)) {
-    return failing(rule.unknown_type_is_value_error
-                       ? fmt::format("ValueError: Unknown RoPE scaling type {}", view.type)
-                       : fmt::format("KeyError: '{}'", view.type),
-                   fmt::format("does not know the rope type \"{}\"", view.type));
-  }
-  const double prefill_g = plain && !rederives ? 1.0 : magnitude.g;
-  const std::string plain_reason = note != nullptr && !note->words.empty()
-                                       ? std::string(note->words)
-                                       : "never applies mscale to this family";
-  Phase prefill = rule.prefill;
-  Phase decode = rule.decode;
-  if (heads) {
-    prefill = {};
-    decode = {};
-  }
-  if (rule.latent_width_without_all_dim && magnitude.open && magnitude.weight == 0) {
-    prefill.width = Width::latent_dim;
-    decode.width = Width::latent_dim;
-  }
-  Numbers numbers;
-  set_phase(prefill, config, prefill_g,
-            plain && rederives
-                ? "derives it again from the rope keys, though the model's own code does not"
-            : plain ? plain_reason
-                    : magnitude.reason,
-            numbers.prefill, numbers.prefill_reason);
-  set_phase(decode, config, plain ? 1.0 : magnitude.g, plain ? plain_reason : magnitude.reason,
-            numbers.decode, numbers.decode_reason);
-  if (shared && rule.cos_sin != CosSin::unknown) {
-    numbers.cos_sin_factor = config.rope.attention_factor.value_or(1.0);
-  } else {
-    numbers.cos_sin_factor = find_cos_sin(rule, config, view, magnitude);
-  }
-  numbers.cos_sin_reason = cos_sin_reason(rule, view);
-  return numbers;
 }
 
 std::string join(const std::vector<std::string>& parts) {
@@ -289,7 +149,7 @@ EngineValue evaluate(const EngineRule& rule, const MlaConfig& config, const Soft
     return value;
   }
   if (treatment == Treatment::fails) {
-    judge(value, failing(std::string(note->words), "does not know this model"), law);
+    judge(value, failing_numbers(std::string(note->words), "does not know this model"), law);
     return value;
   }
   if (treatment == Treatment::remote_code) {
@@ -305,10 +165,11 @@ EngineValue evaluate(const EngineRule& rule, const MlaConfig& config, const Soft
     EngineRule narrowed = rule;
     narrowed.gate = Gate::deepseek_yarn;
     narrowed.special = nullptr;
-    judge(value, ordinary(narrowed, config, note, false), law);
+    judge(value, ordinary_numbers(narrowed, config, note, false), law);
   } else {
-    Numbers numbers = rule.special != nullptr && !plain ? rule.special(rule, config)
-                                                        : ordinary(rule, config, note, plain);
+    Numbers numbers = rule.special != nullptr && !plain
+                          ? rule.special(rule, config)
+                          : ordinary_numbers(rule, config, note, plain);
     if (assumed) {
       numbers.cos_sin_factor.reset();
     }

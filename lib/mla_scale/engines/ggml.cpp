@@ -114,7 +114,7 @@ double rotation_factor(const GgmlRope& rope) {
   return scale::yarn_magnitude(rope.factor, mscale) / scale::yarn_magnitude(rope.factor, all_dim);
 }
 
-std::string explain(const GgmlRope& rope, std::string text) {
+std::string explain(const GgmlRope& rope, const std::string& text) {
   return rope.remark.empty() ? text : rope.remark + "; " + text;
 }
 

@@ -54,7 +54,7 @@ std::string wrong_type(const EngineRule& rule, const MlaConfig& config, const Ro
 /// Why the gate is closed; empty when it is open.
 std::string closed_because(const EngineRule& rule, const MlaConfig& config, const RopeView& view) {
   const bool longer = view.longer;
-  const std::string nothing = view.dictionary ? "" : "sees no rope scaling";
+  std::string nothing = view.dictionary ? "" : "sees no rope scaling";
   switch (rule.gate) {
   case Gate::always:
     return {};
