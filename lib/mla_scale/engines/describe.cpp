@@ -112,6 +112,9 @@ std::string missing_keys(const EngineRule& rule) {
   if (rule.key == Key::none || rule.special != nullptr) {
     return {};
   }
+  if (rule.required_or_off) {
+    return fmt::format("YaRN is off unless all of these are there: {}", rule.required);
+  }
   std::string text = rule.missing_factor == MissingFactor::key_error ? "factor: KeyError"
                      : rule.missing_factor == MissingFactor::one     ? "factor: 1"
                                                                      : "factor: 40";
@@ -121,8 +124,7 @@ std::string missing_keys(const EngineRule& rule) {
     text += "; mscale: " + format_number(rule.missing_mscale.value_or(1));
   }
   if (!rule.required.empty()) {
-    text += fmt::format("; {}: any of \"{}\" missing",
-                        rule.required_or_off ? "YaRN is off with" : "KeyError with", rule.required);
+    text += fmt::format("; KeyError without any of: {}", rule.required);
   }
   return text;
 }
