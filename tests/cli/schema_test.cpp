@@ -30,7 +30,7 @@ std::string joined(const std::vector<std::string>& lines) {
 TEST_CASE("the JSON of every command validates against the shipped schema", "[cli][schema]") {
   const Document schema = parse(std::string(mla_scale::report::json_schema()));
   const std::string captures = "testdata/captures/transformers/";
-  for (const std::string command :
+  for (const std::string& command :
        {std::string("inspect testdata/zoo"), std::string("inspect testdata/bad"), std::string("inspect no/such/path"),
         std::string("engines testdata/zoo"), std::string("audit testdata/zoo"), std::string("audit testdata/bad"),
         "check testdata/zoo/deepseek-ai--DeepSeek-V3 " + captures + "v3_flash_bf16.safetensors",
