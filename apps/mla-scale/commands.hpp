@@ -2,6 +2,7 @@
 
 #include "command_audit.hpp"
 #include "command_check.hpp"
+#include "command_completion.hpp"
 #include "command_engines.hpp"
 #include "command_inspect.hpp"
 #include "command_sample.hpp"
@@ -44,6 +45,12 @@ inline constexpr Command k_commands[] = {
      "  mla-scale sample config.json -o inputs.safetensors --seq-len 512 --prefix-len 96 --seed "
      "1\n",
      setup_sample},
+    {"completion", "A completion script for bash, zsh or fish",
+     "Examples:\n"
+     "  source <(mla-scale completion bash)\n"
+     "  mla-scale completion zsh > ~/.zfunc/_mla-scale\n"
+     "  mla-scale completion fish > ~/.config/fish/completions/mla-scale.fish\n",
+     setup_completion},
 };
 
 } // namespace mla_scale::cli
