@@ -2,6 +2,7 @@
 
 #include "command_audit.hpp"
 #include "command_engines.hpp"
+#include "command_explain.hpp"
 #include "command_inspect.hpp"
 
 namespace mla_scale::cli {
@@ -27,6 +28,12 @@ inline constexpr Command k_commands[] = {
      "  mla-scale audit zoo --snapshot zoo/snapshot.json --bless\n"
      "  mla-scale audit zoo -o sarif:audit.sarif -o junit:audit.xml\n",
      setup_audit},
+    {"explain", "What an identifier means: rules, engines, families, laws, hypotheses",
+     "Examples:\n"
+     "  mla-scale explain MLA303\n"
+     "  mla-scale explain softmax-scale\n"
+     "  mla-scale explain --list --format json\n",
+     setup_explain},
 };
 
 } // namespace mla_scale::cli
