@@ -57,11 +57,12 @@ inline constexpr std::array<float, 256> k_e4m3fn = [] {
 
 template <typename Unsigned>
 [[nodiscard]] constexpr Unsigned swap_bytes(Unsigned value) {
-  Unsigned swapped = 0;
+  const std::uint64_t wide = value;
+  std::uint64_t swapped = 0;
   for (std::size_t i = 0; i < sizeof(Unsigned); ++i) {
-    swapped = static_cast<Unsigned>((swapped << 8U) | ((value >> (8U * i)) & 0xFFU));
+    swapped = swapped << 8U | (wide >> (8U * i) & 0xFFU);
   }
-  return swapped;
+  return static_cast<Unsigned>(swapped);
 }
 
 /// The bits at `from` as they would stand on a little-endian machine.
