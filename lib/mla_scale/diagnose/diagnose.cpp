@@ -5,6 +5,8 @@
 #include <mla_scale/diagnose/not_finite.hpp>
 
 #include <fmt/format.h>
+#include <cstdlib> // TRACE
+#include <cstdio> // TRACE
 
 #include <algorithm>
 #include <cmath>
@@ -121,14 +123,34 @@ void append_findings(const Explanation& explanation, const std::string& where, R
   }
 }
 
+/// True when `simple` leaves as little as `best`: then fewer free numbers win.
+bool as_good(const Explanation& simple, const Explanation& best) {
+  const auto& a = simple.score;
+  const auto& b = best.score;
+  return simple.lse_explained == best.lse_explained
+         && a.out_ratio <= std::max(1.0, 1.08 * b.out_ratio + 0.02)
+         && a.fine_ratio <= std::max(1.0, 1.08 * b.fine_ratio + 0.02)
+         && a.lse_ratio <= std::max(1.5, 1.5 * b.lse_ratio);
+}
+
+/// The likeliest explanation that holds, or a simpler one that leaves as little.
 const Explanation* best_that_holds(const Context& context,
                                    const std::vector<Explanation>& explanations) {
-  for (const auto& explanation : explanations) {
-    if (holds(context, explanation)) {
-      return &explanation;
+  const auto best =
+      std::find_if(explanations.begin(), explanations.end(),
+                   [&](const Explanation& explanation) { return holds(context, explanation); });
+  if (best == explanations.end() || best->parts() == 0) {
+    return best == explanations.end() ? nullptr : &*best;
+  }
+  const Explanation* chosen = &*best;
+  for (const auto& other : explanations) {
+    if (other.parts() > 0 && other.parts() <= chosen->parts()
+        && other.candidate.cost < chosen->candidate.cost && as_good(other, *best)
+        && holds(context, other)) {
+      chosen = &other;
     }
   }
-  return nullptr;
+  return chosen;
 }
 
 const Explanation& expectation_among(const std::vector<Explanation>& explanations) {
@@ -140,6 +162,11 @@ const Explanation& expectation_among(const std::vector<Explanation>& explanation
 /// The answer when one explanation holds everywhere; true when it does.
 bool answer(const Context& context, const std::vector<Explanation>& explanations,
             const std::string& where, Report& report) {
+  if (std::getenv("TRACE") != nullptr) { // TRACE
+    for (const auto& e : explanations) { // TRACE
+      fmt::print(stderr, "TRACE {} {} total {:.1f} cost {:.1f} out {:.3f} fine {:.3f} head {:.3f} lse {:.3f} k {:.2f} lseexp {} n {} dist {:.2g} eff {:.2g} holds {} {}\n", where, e.candidate.parts.empty() ? "null" : e.candidate.parts[0].id, e.total, e.candidate.cost, e.score.out_ratio, e.score.fine_ratio, e.score.worst_head, e.score.lse_ratio, e.score.coarseness, e.lse_explained, e.score.rows, e.candidate.distance, e.candidate.effect, holds(context, e), e.lse_parts.empty() ? "" : e.lse_parts[0].id); // TRACE
+    } // TRACE
+  } // TRACE
   const auto* best = best_that_holds(context, explanations);
   if (best == nullptr) {
     return false;
@@ -158,13 +185,28 @@ bool answer(const Context& context, const std::vector<Explanation>& explanations
   }
   append_findings(*best, where, report);
   for (const auto& rival : explanations) {
-    if (&rival != best && rival.parts() > 0 && rival.total > best->total - k_rival_margin
+    if (&rival != best && rival.parts() > 0 && (rival.total > best->total - k_rival_margin || as_good(rival, *best))
         && rival.parts() <= best->parts() && rival.candidate.cost <= best->candidate.cost + 2.5
         && holds(context, rival)) {
       append_findings(rival, where, report);
     }
   }
   return true;
+}
+
+/// NaN in exactly the rows that, by the explanation, see no key needs no finding of its own.
+void drop_explained_nan(const Context& context, const std::vector<Explanation>& explanations,
+                        Report& report) {
+  if (report.findings.size() < 2 || report.findings.front().id != "output.nan") {
+    return;
+  }
+  const auto* best = best_that_holds(context, explanations);
+  for (const Row& row : context.sample.rows) {
+    if (!row.has_out && context.predictor.predict(best->candidate.mechanism, row).defined) {
+      return;
+    }
+  }
+  report.findings.erase(report.findings.begin());
 }
 
 void note_precision(const Explanation& null, bool bf16, Report& report) {
@@ -207,6 +249,7 @@ Result<Report> diagnose(const reference::Problem& problem, const tensor::Capture
   const auto& null = expectation_among(explanations);
   report.null_ratio = null.score.out_ratio > 0.0 ? null.score.out_ratio : null.score.lse_ratio;
   if (answer(context, explanations, "", report)) {
+    drop_explained_nan(context, explanations, report);
     report.healthy = report.healthy && finite;
     note_precision(null, is_bf16(capture), report);
     return report;

@@ -144,8 +144,10 @@ Prediction Predictor::predict(const Mechanism& mechanism, const Row& row) const 
   const double n_cp = m_noise.coarse_probability * m_noise.coarse_probability;
   prediction.coarse =
       (n_l * (gain2 * bent + second * out_squared) + n_cp * gain2 * probability) * inexact;
+  const double n_l32 = m_noise.logit * m_noise.logit;
+  prediction.fine += n_l32 * (gain2 * bent + second * out_squared) * inexact;
   const double lse_unit = m_noise.lse * (1.0 + std::abs(prediction.lse));
-  prediction.lse_fine = lse_unit * lse_unit;
+  prediction.lse_fine = lse_unit * lse_unit + n_l32 * second;
   prediction.lse_coarse = n_l * second;
   return prediction;
 }

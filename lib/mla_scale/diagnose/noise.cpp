@@ -67,6 +67,7 @@ Noise noise_of(const tensor::Capture& capture) {
   noise.out = std::max(rounding_unit(output), float32);
   noise.probability = input <= 3 ? rounding_unit(7) : std::max(rounding_unit(input), float32);
   noise.lse = 1e-6;
+  noise.logit = 2e-7;
   if (capture.lse && capture.lse->tensor->dtype != tensor::Dtype::f64 &&
       capture.lse->tensor->dtype != tensor::Dtype::f32) {
     noise.lse = rounding_unit(mantissa_bits(*capture.lse));

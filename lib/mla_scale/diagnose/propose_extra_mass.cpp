@@ -113,6 +113,14 @@ double centre(const std::vector<Estimate>& all, std::int64_t head, bool every_he
 
 void add(const Context& context, std::vector<Candidate>& candidates, Part part,
          std::function<double(const Row&)> mass, double cost, bool lse_moves_first) {
+  // What it takes from out, on average.
+  double effect = 0.0;
+  for (const auto index : context.probe) {
+    std::vector<double> logits;
+    context.predictor.logits(context.reference, context.sample.rows[index], logits);
+    effect += 1.0 / (1.0 + std::exp(log_sum_exp(logits) - mass(context.sample.rows[index])));
+  }
+  effect /= static_cast<double>(std::max<std::size_t>(1, context.probe.size()));
   for (const bool counts : {lse_moves_first, !lse_moves_first}) {
     Candidate candidate;
     candidate.mechanism = context.reference;
@@ -122,6 +130,7 @@ void add(const Context& context, std::vector<Candidate>& candidates, Part part,
     if (context.sample.any_lse) {
       candidate.parts.back().evidence += counts ? "; lse counts it" : "; lse does not count it";
     }
+    candidate.effect = effect;
     candidate.cost = cost + (counts == lse_moves_first ? 0.0 : 1.0);
     candidates.push_back(std::move(candidate));
     if (!context.sample.any_lse) {

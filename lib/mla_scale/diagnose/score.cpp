@@ -9,7 +9,7 @@ namespace mla_scale::diagnose {
 
 namespace {
 
-constexpr std::array k_coarseness = {0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0};
+constexpr std::array k_coarseness = {0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8};
 /// The variances are estimates: flash kernels round a little less, some others a little more.
 constexpr std::array k_floor_factors = {0.64, 1.0, 1.6};
 

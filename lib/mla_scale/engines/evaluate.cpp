@@ -1,4 +1,3 @@
-#include <mla_scale/core/text.hpp>
 #include <mla_scale/engines/evaluate.hpp>
 #include <mla_scale/engines/magnitude.hpp>
 
@@ -25,9 +24,12 @@ bool same(double left, double right, double tolerance = k_same) {
   return std::abs(left - right) <= tolerance * std::max(std::abs(left), std::abs(right));
 }
 
-/// The row's note on this model: by the outermost model_type, then by the family.
+/// The row's note on this model: by the outermost model_type, the architecture, then the family.
 const FamilyNote* find_note(const EngineRule& rule, const MlaConfig& config) {
-  for (const std::string& name : {config.model_type.value_or(""), std::string(config.family->id)}) {
+  const std::string architecture =
+      config.architectures.empty() ? std::string() : config.architectures.front();
+  for (const std::string& name :
+       {config.model_type.value_or(""), architecture, std::string(config.family->id)}) {
     for (const FamilyNote& note : rule.families) {
       if (!name.empty() && contains_word(note.names, name)) {
         return &note;
@@ -62,7 +64,7 @@ WidthValue scale_of(Width width, const MlaConfig& config) {
                                       length, head)};
   }
   case Width::fixed_192:
-    return {root(192), "uses 192 whatever the config says"};
+    return {root(192), "takes the constant 192^-1/2"};
   case Width::twice:
     return {1.0 / static_cast<double>(head),
             fmt::format("applies {}^-1/2 twice: to q and as the kernel's scale", head)};
@@ -78,7 +80,9 @@ void set_phase(const Phase& phase, const MlaConfig& config, double g, const std:
   const WidthValue width = scale_of(phase.width, config);
   const double magnitude = phase.magnitude ? g : 1.0;
   value = width.scale * magnitude * magnitude;
-  why = !width.words.empty() && !same(width.scale, scale_of(Width::qk_head_dim, config).scale)
+  const bool other_width = phase.width == Width::fixed_192
+                           || !same(width.scale, scale_of(Width::qk_head_dim, config).scale);
+  why = !width.words.empty() && other_width
             ? width.words + (phase.magnitude ? "" : ", without mscale")
         : phase.magnitude ? reason
                           : "leaves out mscale";
@@ -131,7 +135,9 @@ Numbers ordinary(const EngineRule& rule, const MlaConfig& config, const FamilyNo
     }
   }
   Magnitude magnitude = find_magnitude(rule, config, view);
-  const bool rederives = rule.prefill_ignores_family && !shared;
+  const bool heads = note != nullptr && note->treatment == Treatment::ordinary_heads;
+  const bool rederives = rule.prefill_ignores_family && !shared && !heads
+                         && config.family->rule != model::ScaleRule::mistral;
   if (!magnitude.error.empty() && (!plain || rederives)) {
     return failing(magnitude.error, why_key_error(magnitude.error));
   }
@@ -147,9 +153,9 @@ Numbers ordinary(const EngineRule& rule, const MlaConfig& config, const FamilyNo
                                        : "never applies mscale to this family";
   Phase prefill = rule.prefill;
   Phase decode = rule.decode;
-  if (note != nullptr && note->treatment == Treatment::ordinary_heads) {
-    prefill.width = Width::qk_head_dim;
-    decode.width = Width::qk_head_dim;
+  if (heads) {
+    prefill = {};
+    decode = {};
   }
   if (rule.latent_width_without_all_dim && magnitude.open && magnitude.weight == 0) {
     prefill.width = Width::latent_dim;
@@ -169,6 +175,7 @@ Numbers ordinary(const EngineRule& rule, const MlaConfig& config, const FamilyNo
   } else {
     numbers.cos_sin_factor = find_cos_sin(rule, config, view, magnitude);
   }
+  numbers.cos_sin_reason = cos_sin_reason(rule, view);
   return numbers;
 }
 
@@ -212,10 +219,9 @@ void judge(EngineValue& value, const Numbers& numbers, const SoftmaxScale* law) 
   const bool rotation_same = !value.cos_sin_factor || !law->cos_sin_factor
                              || same(*value.cos_sin_factor, *law->cos_sin_factor);
   if (!rotation_same) {
-    parts.push_back(
-        fmt::format("multiplies cos and sin by {}, not {}{}", format_number(*value.cos_sin_factor),
-                    format_number(*law->cos_sin_factor),
-                    numbers.cos_sin_reason.empty() ? "" : ": " + numbers.cos_sin_reason));
+    parts.push_back(fmt::format(
+        "multiplies cos and sin by {:.6g}, not {:.6g}{}", *value.cos_sin_factor,
+        *law->cos_sin_factor, numbers.cos_sin_reason.empty() ? "" : ": " + numbers.cos_sin_reason));
   }
   value.agrees = prefill_same && decode_same && rotation_same;
   value.because = join(parts);
@@ -254,6 +260,7 @@ EngineValue run_remote_code(const EngineRule& rule, const MlaConfig& config,
   } else if (law != nullptr) {
     value.prefill = law->prefill;
     value.decode = law->decode;
+    value.cos_sin_factor = law->cos_sin_factor;
     value.agrees = true;
   } else {
     value.agrees = false;
@@ -281,6 +288,9 @@ EngineValue evaluate(const EngineRule& rule, const MlaConfig& config, const Soft
   const bool adapted = reads_mistral_dictionary(rule, config);
   const FamilyNote* note =
       adapted && config.format == Format::mistral ? nullptr : find_note(rule, config);
+  if (note != nullptr && note->certainty == Certainty::inferred) {
+    weaken(value);
+  }
   const Treatment treatment = note != nullptr ? note->treatment : Treatment::rule;
   if (treatment == Treatment::unsupported) {
     value.because = note->words;
@@ -294,7 +304,8 @@ EngineValue evaluate(const EngineRule& rule, const MlaConfig& config, const Soft
     return run_remote_code(rule, config, law, note->words);
   }
   const bool family_never = config.family->rule == model::ScaleRule::never;
-  const bool assumed = family_never && note == nullptr && !adapted;
+  const bool kernel = rule.key == Key::none; // knows neither families nor mscale
+  const bool assumed = family_never && note == nullptr && !adapted && !kernel;
   const bool plain =
       assumed || treatment == Treatment::plain || treatment == Treatment::ordinary_heads;
   if (treatment == Treatment::deepseek_yarn
@@ -315,7 +326,7 @@ EngineValue evaluate(const EngineRule& rule, const MlaConfig& config, const Soft
     weaken(value);
     add_remark(value,
                fmt::format("taken for plain: its code for {} was not read", config.family->id));
-  } else if (note == nullptr && !adapted
+  } else if (note == nullptr && !adapted && !kernel
              && !contains_word(k_deepseek_families, config.family->id)) {
     weaken(value);
   }

@@ -93,6 +93,7 @@ Numbers numbers_of(const MlaConfig& config, double magnitude, double cos_sin, st
   numbers.decode = numbers.prefill;
   if (config.rope.rotated) {
     numbers.cos_sin_factor = cos_sin;
+    numbers.cos_sin_reason = "GGUF has no key for mscale";
   }
   numbers.prefill_reason = reason;
   numbers.decode_reason = std::move(reason);
@@ -118,8 +119,9 @@ std::string explain(const GgmlRope& rope, std::string text) {
 }
 
 std::string multiplier_words(const GgmlRope& rope) {
-  return rope.all_dim ? fmt::format("yarn_log_multiplier {}", format_number(rope.raw_multiplier()))
-                      : "no yarn_log_multiplier: no mscale";
+  return rope.all_dim
+             ? fmt::format("applies yarn_log_multiplier {}", format_number(rope.raw_multiplier()))
+             : "no yarn_log_multiplier: no mscale";
 }
 
 } // namespace

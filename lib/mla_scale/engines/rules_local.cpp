@@ -37,7 +37,7 @@ constexpr EngineRule k_rules[] = {
      .versions = "since #18006 (609a2d026, 2025-12-14); read at 663054a82 (2026-07-24)",
      .gate = Gate::always,
      .mistral = MistralReading::ignored,
-     .mistral_words = "the converter always writes yarn_log_multiplier 0.1",
+     .mistral_words = "the converter writes it whatever apply_scale says",
      .families = k_llama,
      .reads_gguf = true,
      .special = llama_cpp,
@@ -85,6 +85,7 @@ constexpr EngineRule k_rules[] = {
      .versions = "v0.13.0 to v0.29; removed in v0.30.0",
      .gate = Gate::always,
      .families = k_ollama,
+     .only_families = "deepseek_v2 deepseek_v3 kimi_k25 youtu glm4_moe_lite unknown",
      .reads_gguf = true,
      .special = ollama_go,
      .formula = "(1 + yarn_log_multiplier * ln factor)^2 / sqrt(attention.key_length)",
@@ -175,6 +176,7 @@ constexpr EngineRule k_rules[] = {
      .gate = Gate::dictionary,
      .prefill = {.magnitude = false},
      .decode = {.magnitude = false},
+     .only_families = "deepseek_v2 deepseek_v3 deepseek_v32 kimi_k25 unknown",
      .source = "onnxruntime/mobius components/_deepseek_mla.py@78437cd0 L97"},
 };
 

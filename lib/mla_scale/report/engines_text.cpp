@@ -52,8 +52,8 @@ public:
 
   [[nodiscard]] std::string header() const {
     return m_style.dim(fmt::format("  {:<{}}  {:<12}  {:<12}  {:<6}  {:<7}  {}{}", "engine", m_id,
-                                   "prefill", "decode", "cossin", "verdict", "known",
-                                   m_names ? "     name" : ""))
+                                   "prefill", "decode", "cossin", "verdict", "how sure",
+                                   m_names ? " name" : ""))
            + "\n";
   }
 
@@ -124,7 +124,9 @@ std::string summary(const EngineComparison& comparison, const TerminalStyle& sty
   const std::string sentence = fmt::format(
       "{} of {} rules agree with the model's own law, {} differ, {} fail{}", counts.agree, taken,
       counts.differ, counts.fail,
-      counts.not_taken > 0 ? fmt::format("; {} do not take this model", counts.not_taken) : "");
+      counts.not_taken == 0 ? ""
+                            : fmt::format("; {} {} not take this model", counts.not_taken,
+                                          counts.not_taken == 1 ? "does" : "do"));
   return text + hanging("  summary   ", 12, sentence, style.width);
 }
 

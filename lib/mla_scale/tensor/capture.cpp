@@ -1,5 +1,6 @@
 #include "capture_files.hpp"
 #include "capture_hypothesis.hpp"
+#include "capture_join.hpp"
 #include "capture_values.hpp"
 
 #include <mla_scale/tensor/capture.hpp>
@@ -225,10 +226,17 @@ private:
         {"k", qk, qk, &m_capture.k, false},
         {"v", v, qk, &m_capture.v, false},
         {"q_pre", qk, m_geometry.qk_rope_head_dim, &m_capture.q_pre, false},
+        {"q_nope", m_geometry.qk_nope_head_dim, m_geometry.qk_nope_head_dim, &m_q_nope, false},
+        {"q_pe", m_geometry.qk_rope_head_dim, m_geometry.qk_rope_head_dim, &m_q_pe, false},
         {"out", v, qk, &m_capture.out, true},
     };
     std::vector<std::optional<View3>*> inputs;
+    const bool in_parts = m_files.find("q") == nullptr && m_files.find("q_nope") != nullptr
+                          && m_files.find("q_pe") != nullptr;
     for (const HeadRow& row : rows) {
+      if (!in_parts && (row.view == &m_q_nope || row.view == &m_q_pe)) {
+        continue;
+      }
       const Result<std::shared_ptr<const Tensor>> tensor = find_floating(row.canonical);
       if (!tensor || *tensor == nullptr) {
         if (!tensor) {
@@ -281,6 +289,14 @@ private:
     m_capture.query_rows = agreement->query_rows;
     m_capture.key_rows = agreement->key_rows;
     m_batches = std::max(agreement->batches, m_batches_of_tokens);
+    if (m_q_nope && m_q_pe) {
+      Result<View3> joined = join_columns(*m_q_nope, *m_q_pe);
+      if (!joined) {
+        return joined.error();
+      }
+      m_capture.q = std::move(*joined);
+      m_capture.notes.push_back(fmt::format("q is {}", m_capture.q->tensor->name));
+    }
     cut_padding();
     return check_weight_heads();
   }
@@ -407,6 +423,8 @@ private:
   Shapes m_shapes;
   std::int64_t m_batches_of_tokens = 1;
   std::int64_t m_batches = 1;
+  std::optional<View3> m_q_nope; // parts of a q that came in two
+  std::optional<View3> m_q_pe;
   Capture m_capture;
 };
 

@@ -82,7 +82,7 @@ std::string_view canonical_name(std::string_view name) {
     if (const std::string_view canonical = find_whole(name); !canonical.empty()) {
       return canonical;
     }
-    const std::size_t dot = name.find('.');
+    const std::size_t dot = name.find_first_of("./");
     if (dot == std::string_view::npos) {
       return {};
     }

@@ -33,8 +33,9 @@ void for_each_index(const Tensor& tensor, const Visit& visit) {
 std::optional<double> parse_number(std::string_view text) {
   double value = 0;
   const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return code == std::errc() && end == text.data() + text.size() ? std::optional(value)
-                                                                 : std::nullopt;
+  return code == std::errc() && end == text.data() + text.size() && std::isfinite(value)
+             ? std::optional(value)
+             : std::nullopt;
 }
 
 /// Names under which the metadata of a file may hold a softmax scale.

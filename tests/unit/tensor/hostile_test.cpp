@@ -220,6 +220,17 @@ TEST_CASE("Torch tensors that reach outside their storage are refused") {
       Contains("declares 4 elements but data/0 holds 3"));
 }
 
+TEST_CASE("Strides of zero repeat a storage only so often") {
+  const TempDir directory;
+  const std::string zeros = std::string("K\0K\0\x86", 5);
+  const std::string start = std::string("K\0", 2);
+  CHECK(read(directory, "x.pt", torch_file(tensor_pickle(start, "K\x40K\x10\x86", zeros)), k_tiny)
+            .has_value());
+  const Error error =
+      error_of("x.pt", torch_file(tensor_pickle(start, "J\xFF\xFF\xFF\x7FK\x10\x86", zeros)));
+  CHECK_THAT(error.message, Contains("repeats its storage"));
+}
+
 TEST_CASE("A zip entry that declares more than its bytes can hold is refused") {
   // Patch the declared size of the first deflated entry, in the central directory.
   const auto content = read_file(k_formats / "deflated.npz", 1 << 20);

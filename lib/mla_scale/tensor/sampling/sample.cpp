@@ -315,13 +315,14 @@ std::string_view to_string(Distribution distribution) {
   return row_of(distribution).name;
 }
 
-Result<void> write_sample(const SampleParameters& given, const std::filesystem::path& path) {
+Result<std::vector<TensorPlan>> write_sample(const SampleParameters& given,
+                                             const std::filesystem::path& path) {
   SampleParameters parameters = given;
   if (parameters.heads == 0) {
     parameters.heads = parameters.geometry.num_attention_heads;
   }
   if (const Result<void> usable = check(parameters); !usable) {
-    return usable;
+    return usable.error();
   }
   const Geometry& geometry = parameters.geometry;
   const std::int64_t queries = parameters.seq_len;
@@ -356,9 +357,12 @@ Result<void> write_sample(const SampleParameters& given, const std::filesystem::
     return writer.error();
   }
   if (const Result<void> written = Sampler(parameters, *writer).run(); !written) {
-    return written;
+    return written.error();
   }
-  return writer->commit();
+  if (const Result<void> named = writer->commit(); !named) {
+    return named.error();
+  }
+  return plan;
 }
 
 } // namespace mla_scale::tensor::sampling
