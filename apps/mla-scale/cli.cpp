@@ -5,6 +5,7 @@
 
 #include <mla_scale/core/text.hpp>
 #include <mla_scale/core/version.hpp>
+#include <mla_scale/reference/kernel_choice.hpp>
 #include <mla_scale/report/style.hpp>
 
 #include <CLI/CLI.hpp>
@@ -105,12 +106,22 @@ int report_usage(CLI::App& app, const CLI::ParseError& error) {
   return code(ExitCode::usage);
 }
 
+/// With the kernel that `check` would use.
+std::string version_text() {
+  const auto kernel = reference::chosen_kernel();
+  if (!kernel) {
+    throw CLI::ValidationError(kernel.error().pointer, kernel.error().message);
+  }
+  return fmt::format("mla-scale {}\nkernel: {} ({})", k_version, (*kernel)->name,
+                     (*kernel)->instructions);
+}
+
 } // namespace
 
 int run(int argc, char** argv) {
   CLI::App app{std::string(k_description), "mla-scale"};
   app.formatter(std::make_shared<HelpFormatter>());
-  app.set_version_flag("-V,--version", fmt::format("mla-scale {}", k_version), "Print the version");
+  app.set_version_flag("-V,--version", version_text, "Print the version and the kernel in use");
   app.set_help_flag("-h,--help", "Print this help");
   app.footer(std::string(k_exit_codes));
   app.require_subcommand(0, 1);

@@ -8,7 +8,10 @@
 #include <mla_scale/audit/snapshot.hpp>
 #include <mla_scale/core/file.hpp>
 #include <mla_scale/core/text.hpp>
+#include <mla_scale/report/audit_github.hpp>
 #include <mla_scale/report/audit_json.hpp>
+#include <mla_scale/report/audit_junit.hpp>
+#include <mla_scale/report/audit_sarif.hpp>
 #include <mla_scale/report/audit_text.hpp>
 
 #include <CLI/CLI.hpp>
@@ -44,9 +47,18 @@ std::string today() {
                      static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()));
 }
 
-std::string render(const audit::Audit& result, std::string_view format,
+std::string render(const Options& options, const audit::Audit& result, std::string_view format,
                    const TerminalStyle& style) {
-  return format == "json" ? report::audit_json(result) : report::audit_text(result, style);
+  if (format == "json") {
+    return report::audit_json(result);
+  }
+  if (format == "sarif") {
+    return report::audit_sarif(result);
+  }
+  if (format == "junit") {
+    return report::audit_junit(result, audit::severity_from(options.fail_on));
+  }
+  return format == "github" ? report::audit_github(result) : report::audit_text(result, style);
 }
 
 bool report_error(const Error& error) {
@@ -133,7 +145,7 @@ ExitCode run_audit(const Options& options) {
   return write_outputs(
       options.output,
       [&](std::string_view format, const TerminalStyle& style) {
-        return render(result, format, style);
+        return render(options, result, format, style);
       },
       verdict);
 }

@@ -4,6 +4,7 @@
 #include "command_check.hpp"
 #include "command_completion.hpp"
 #include "command_engines.hpp"
+#include "command_explain.hpp"
 #include "command_inspect.hpp"
 #include "command_sample.hpp"
 
@@ -51,6 +52,12 @@ inline constexpr Command k_commands[] = {
      "  mla-scale completion zsh > ~/.zfunc/_mla-scale\n"
      "  mla-scale completion fish > ~/.config/fish/completions/mla-scale.fish\n",
      setup_completion},
+    {"explain", "What an identifier means: rules, engines, families, laws, hypotheses",
+     "Examples:\n"
+     "  mla-scale explain MLA303\n"
+     "  mla-scale explain softmax-scale\n"
+     "  mla-scale explain --list --format json\n",
+     setup_explain},
 };
 
 } // namespace mla_scale::cli

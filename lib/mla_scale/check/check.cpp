@@ -17,6 +17,8 @@ using compare::Verdict;
 using reference::Form;
 using reference::Problem;
 
+constexpr std::int64_t k_few_heads = 2;
+constexpr std::int64_t k_few_logits = 100'000;
 constexpr double k_same_scale = 1e-5; // of a declared scale, which is often a float32
 
 Result<void> require_mla(const model::MlaConfig& config) {
@@ -225,7 +227,12 @@ Result<Check> check_capture(const model::MlaConfig& config, const scale::Softmax
   test_padding(check);
   add_notes(check, geometry);
   if (options.diagnose) {
-    auto diagnosis = diagnose::diagnose(*problem, check.capture, expectation);
+    diagnose::Options diagnose_options;
+    if (check.judgement.verdict != Verdict::mismatch) {
+      // There is no bug to name: only notes and what the capture cannot tell.
+      diagnose_options = {k_few_heads, k_few_logits};
+    }
+    auto diagnosis = diagnose::diagnose(*problem, check.capture, expectation, diagnose_options);
     if (!diagnosis) {
       return diagnosis.error();
     }

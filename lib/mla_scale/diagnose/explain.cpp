@@ -55,8 +55,8 @@ void try_rule(const Context& context, std::span<const RowOutcome> outcomes, cons
 /// False for a closed form that is not what was fitted.
 bool near_enough(const Explanation& explanation) {
   const auto& candidate = explanation.candidate;
-  return candidate.distance <= std::max(6.0 * candidate.distance_error,
-                                        5e-5 + 2e-3 * explanation.score.coarseness);
+  return candidate.distance
+         <= std::max(6.0 * candidate.distance_error, 5e-5 + 2e-3 * explanation.score.coarseness);
 }
 
 /// False for a change that rounded logits may have caused.
@@ -115,14 +115,13 @@ bool holds(const Context& context, const Explanation& explanation) {
   const bool merged = !explanation.candidate.parts.empty()
                       && explanation.candidate.parts.front().id.starts_with("merge.");
   if (score.coarseness > (merged ? k_largest_merged_coarseness : k_largest_coarseness)
-      || !large_enough(explanation)
-      || !near_enough(explanation)) {
+      || !large_enough(explanation) || !near_enough(explanation)) {
     return false;
   }
   if (context.sample.any_out
-      && !(score.out_ratio > 0.0 ? score.out_ratio <= k_largest_out_ratio
-                                       && score.worst_head <= k_largest_head_ratio
-                                 : score.out_ratio == 0.0 && score.rows > 0)) {
+      && !(score.out_ratio > 0.0
+               ? score.out_ratio <= k_largest_out_ratio && score.worst_head <= k_largest_head_ratio
+               : score.out_ratio == 0.0 && score.rows > 0)) {
     return false;
   }
   if (explanation.lse_explained && score.lse_ratio > k_largest_lse_ratio) {

@@ -44,8 +44,8 @@ double log_sum_exp(std::span<const double> logits) {
 void Predictor::logits(const Mechanism& mechanism, const Row& row,
                        std::vector<double>& result) const {
   const auto& set = mechanism.logits ? *mechanism.logits : *m_sample.logits;
-  const double factor = mechanism.scale * row.factor *
-                        (mechanism.temperature ? mechanism.temperature(row) : 1.0);
+  const double factor =
+      mechanism.scale * row.factor * (mechanism.temperature ? mechanism.temperature(row) : 1.0);
   const double nope = factor * mechanism.nope;
   const double rope = factor * mechanism.rope;
   result.resize(row.keys);

@@ -142,7 +142,8 @@ void add(const Context& context, std::vector<Candidate>& candidates, Part part,
 void propose_lanes(const Context& context, std::int64_t lanes, double cost,
                    std::vector<Candidate>& candidates) {
   const double mass = std::log(static_cast<double>(lanes));
-  add(context, candidates,
+  add(
+      context, candidates,
       {"softmax.padding_lanes",
        {{"lanes", lanes}},
        fmt::format("{} keys of logit 0 without value stay in the denominator", lanes)},
@@ -152,8 +153,7 @@ void propose_lanes(const Context& context, std::int64_t lanes, double cost,
 } // namespace
 
 void propose_extra_mass(const Context& context, std::vector<Candidate>& candidates) {
-  const auto all =
-      context.sample.any_out ? estimates(context) : estimates_from_lse(context);
+  const auto all = context.sample.any_out ? estimates(context) : estimates_from_lse(context);
   if (all.size() < 4) {
     return;
   }
@@ -169,7 +169,8 @@ void propose_extra_mass(const Context& context, std::vector<Candidate>& candidat
   }
   // Lanes up to the end of a tile: other numbers for other rows.
   for (const std::size_t tile : {16U, 32U, 64U, 128U, 256U}) {
-    add(context, candidates,
+    add(
+        context, candidates,
         {"softmax.padding_lanes",
          {{"tile", static_cast<std::int64_t>(tile)}},
          fmt::format("the row's last tile of {} keys is filled with keys of logit 0", tile)},
@@ -188,7 +189,8 @@ void propose_extra_mass(const Context& context, std::vector<Candidate>& candidat
       text += fmt::format("{}{:.4g}", text.empty() ? "" : ", ", sinks[head]);
     }
   }
-  add(context, candidates,
+  add(
+      context, candidates,
       {"softmax.sink",
        {{"sinks", text}},
        fmt::format("a mass of e^x without value in each head's denominator, x = {}", text)},
@@ -197,7 +199,8 @@ void propose_extra_mass(const Context& context, std::vector<Candidate>& candidat
         return found == sinks.end() ? -std::numeric_limits<double>::infinity() : found->second;
       },
       1.0 + k_cost_of_number * static_cast<double>(sinks.size()), false);
-  add(context, candidates,
+  add(
+      context, candidates,
       {"softmax.sink",
        {{"sink", common}},
        fmt::format("a mass of e^{:.5g} without value in every head's denominator", common)},

@@ -63,7 +63,8 @@ void name_scale(const Context& context, double ratio, double error, FitSource so
     Candidate candidate;
     candidate.mechanism = with_factors(context.reference, others);
     candidate.mechanism.scale = scale;
-    Part part{id, {{"softmax_scale", scale}, {"expected", expected}, {"ratio", scale / expected}},
+    Part part{id,
+              {{"softmax_scale", scale}, {"expected", expected}, {"ratio", scale / expected}},
               text + engine_text(context.expectation, scale)};
     if (!formula.empty()) {
       part.parameters.push_back({"formula", formula});
@@ -104,8 +105,8 @@ Candidate one(const Context& context, const Factors& factors, double cost, std::
   Candidate candidate;
   candidate.mechanism = with_factors(context.reference, factors);
   candidate.cost = cost;
-  candidate.effect = std::max({std::abs(factors.nope - 1.0), std::abs(factors.rope - 1.0),
-                               std::abs(factors.gain - 1.0)});
+  candidate.effect = std::max(
+      {std::abs(factors.nope - 1.0), std::abs(factors.rope - 1.0), std::abs(factors.gain - 1.0)});
   candidate.parts.push_back({std::move(id), std::move(parameters), std::move(evidence)});
   return candidate;
 }
@@ -137,9 +138,9 @@ void propose_scales(const Context& context, FitSource source, const std::vector<
 void propose_rope_magnitude(const Context& context, FitSource source,
                             std::vector<Candidate>& candidates) {
   const double g2 = context.expectation.mscale * context.expectation.mscale;
-  const auto found = fit(context, source, along_rope(),
-                         {{1.0, 1.0, 1.0}, {1.0, g2, 1.0}, {1.0, 1.0 / g2, 1.0}, {1.0, 2.0, 1.0},
-                          {1.0, 0.5, 1.0}});
+  const auto found = fit(
+      context, source, along_rope(),
+      {{1.0, 1.0, 1.0}, {1.0, g2, 1.0}, {1.0, 1.0 / g2, 1.0}, {1.0, 2.0, 1.0}, {1.0, 0.5, 1.0}});
   if (!found) {
     return;
   }
@@ -189,9 +190,9 @@ void propose_gains(const Context& context, std::vector<Candidate>& candidates) {
 /// Two factors at once: a scale and something else.
 void propose_mixed(const Context& context, FitSource source, const std::vector<double>& starts,
                    std::vector<Candidate>& candidates) {
-  const auto keys = fit(context, source, along_nope(),
-                        {{0.25, 1.0, 1.0}, {0.5, 1.0, 1.0}, {1.0, 1.0, 1.0}, {2.0, 1.0, 1.0},
-                         {4.0, 1.0, 1.0}});
+  const auto keys =
+      fit(context, source, along_nope(),
+          {{0.25, 1.0, 1.0}, {0.5, 1.0, 1.0}, {1.0, 1.0, 1.0}, {2.0, 1.0, 1.0}, {4.0, 1.0, 1.0}});
   if (keys && keys->factors.nope > 0.0 && std::abs(keys->factors.nope - 1.0) > k_smallest_change) {
     candidates.push_back(
         one(context, keys->factors, 1.5 + k_cost_of_number, "latent.gain",
@@ -223,9 +224,9 @@ void propose_mixed(const Context& context, FitSource source, const std::vector<d
     const double ratio = found->factors.rope / found->factors.nope;
     if (std::abs(ratio - 1.0) > k_smallest_change && std::abs(ratio) > k_smallest_change) {
       append(*found, {1.0, ratio, 1.0},
-           {"rope.magnitude",
-            {{"ratio", ratio}},
-            fmt::format("rope part of the logits times {:.6g} of the nope part", ratio)});
+             {"rope.magnitude",
+              {{"ratio", ratio}},
+              fmt::format("rope part of the logits times {:.6g} of the nope part", ratio)});
     }
   }
   if (source == FitSource::out) {

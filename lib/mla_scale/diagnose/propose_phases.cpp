@@ -24,8 +24,7 @@ void propose_phases(const Context& context, std::vector<Candidate>& candidates) 
       candidate.mechanism = context.reference;
       candidate.mechanism.bend = [ratio, in_context](const Row& row, std::span<double> logits) {
         const auto boundary = std::min(row.prefix(), logits.size());
-        const auto part =
-            in_context ? logits.first(boundary) : logits.subspan(boundary);
+        const auto part = in_context ? logits.first(boundary) : logits.subspan(boundary);
         for (double& logit : part) {
           logit *= ratio;
         }

@@ -41,13 +41,12 @@ std::vector<Point> fit_rows(const Context& context, FitSource source) {
     if (rows.size() > 2) {
       rows.resize(2);
     }
-    const auto fit = fit_factors(context.predictor, context.reference, rows, source, along_scale(),
-                                 {});
+    const auto fit =
+        fit_factors(context.predictor, context.reference, rows, source, along_scale(), {});
     if (fit && fit->factors.nope > 0.0) {
       const double error = std::max(fit->standard_errors[0], 1e-6);
       const auto& row = context.sample.rows[rows.front()];
-      points.push_back({row.local, row.position, fit->factors.nope,
-                        1.0 / (error * error)});
+      points.push_back({row.local, row.position, fit->factors.nope, 1.0 / (error * error)});
     }
   }
   return points;
@@ -136,8 +135,8 @@ void propose_steps(const Context& context, std::vector<Point> points,
         candidate.mechanism.temperature = [later, place, wrong](const Row& row) {
           return (row.local >= place) == later ? wrong : 1.0;
         };
-        const std::string where = later ? fmt::format("rows {} and later", place)
-                                        : fmt::format("rows before {}", place);
+        const std::string where =
+            later ? fmt::format("rows {} and later", place) : fmt::format("rows before {}", place);
         candidate.cost = 1.5 + k_cost_of_scan;
         candidate.parts.push_back({named.id,
                                    {{"softmax_scale", named.value},

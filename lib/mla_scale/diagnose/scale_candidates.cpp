@@ -13,7 +13,9 @@ namespace {
 /// Closer than any kernel's scale can be told from another.
 constexpr double k_same = 1e-6;
 
-double inverse_root(std::int64_t width) { return 1.0 / std::sqrt(static_cast<double>(width)); }
+double inverse_root(std::int64_t width) {
+  return 1.0 / std::sqrt(static_cast<double>(width));
+}
 
 /// To nearest with `bits` bits of mantissa, the leading one among them.
 double rounded(double value, int bits) {
@@ -29,7 +31,6 @@ std::int64_t next_power_of_two(std::int64_t width) {
   }
   return power;
 }
-
 
 } // namespace
 
@@ -152,9 +153,9 @@ std::vector<ScaleCandidate> closed_forms_near(const Expectation& expectation, do
             text += power == 0 ? "" : fmt::format(" · mscale^{}", power);
             text += log2e == 0 ? "" : (log2e > 0 ? " · log2 e" : " · ln 2");
             text += twos == 0 ? "" : fmt::format(" · 2^{}", twos);
-            found.push_back({text, value,
-                             base.complexity + std::abs(power) + 2 * std::abs(log2e)
-                                 + 2 * std::abs(twos)});
+            found.push_back(
+                {text, value,
+                 base.complexity + std::abs(power) + 2 * std::abs(log2e) + 2 * std::abs(twos)});
           }
         }
       }

@@ -1,6 +1,5 @@
-#include <mla_scale/report/audit_github.hpp>
-
 #include <mla_scale/core/text.hpp>
+#include <mla_scale/report/audit_github.hpp>
 
 #include <fmt/format.h>
 

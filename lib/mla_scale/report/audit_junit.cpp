@@ -1,6 +1,5 @@
-#include <mla_scale/report/audit_junit.hpp>
-
 #include <mla_scale/core/text.hpp>
+#include <mla_scale/report/audit_junit.hpp>
 
 #include <fmt/format.h>
 
@@ -51,16 +50,15 @@ struct Suite {
 };
 
 std::string place(const Finding& finding) {
-  return finding.position.line == 0
-             ? finding.path
-             : fmt::format("{}:{}:{}", finding.path, finding.position.line,
-                           finding.position.column);
+  return finding.position.line == 0 ? finding.path
+                                    : fmt::format("{}:{}:{}", finding.path, finding.position.line,
+                                                  finding.position.column);
 }
 
 void add_finding(Suite& suite, const Finding& finding, std::optional<audit::Severity> fail_on) {
-  const std::string text = xml(fmt::format("{}: {} at {}: {}", place(finding),
-                                           audit::to_string(finding.severity), finding.pointer,
-                                           finding.message));
+  const std::string text =
+      xml(fmt::format("{}: {} at {}: {}", place(finding), audit::to_string(finding.severity),
+                      finding.pointer, finding.message));
   const std::string name = fmt::format("{} {}{}{}", finding.id, finding.slug,
                                        finding.pointer.empty() ? "" : " at ", finding.pointer);
   const bool input = finding.id.starts_with("MLA9");
@@ -69,10 +67,9 @@ void add_finding(Suite& suite, const Finding& finding, std::optional<audit::Seve
   suite.failures += !input && fails ? 1U : 0U;
   const std::string_view tag = input ? "error" : "failure";
   suite.add(finding.relative_path, name,
-            input || fails
-                ? fmt::format("      <{} message=\"{}\" type=\"{}\">{}</{}>\n", tag,
-                              xml(finding.message), finding.id, text, tag)
-                : fmt::format("      <system-out>{}</system-out>\n", text));
+            input || fails ? fmt::format("      <{} message=\"{}\" type=\"{}\">{}</{}>\n", tag,
+                                         xml(finding.message), finding.id, text, tag)
+                           : fmt::format("      <system-out>{}</system-out>\n", text));
 }
 
 void add_drift(Suite& suite, const audit::Drift& drift) {

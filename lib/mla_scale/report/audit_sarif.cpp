@@ -1,9 +1,8 @@
-#include <mla_scale/report/audit_sarif.hpp>
-
 #include <mla_scale/audit/rule.hpp>
 #include <mla_scale/core/text.hpp>
 #include <mla_scale/core/version.hpp>
 #include <mla_scale/json/writer.hpp>
+#include <mla_scale/report/audit_sarif.hpp>
 
 #include <fmt/format.h>
 
@@ -61,8 +60,8 @@ void write_rule(json::Writer& writer, const std::string& id) {
     write_text(writer, "shortDescription", rule->title);
     write_text(writer, "fullDescription", rule->why);
     write_text(writer, "help",
-               fmt::format("{} Example: {}. What to do: {}. Sources: {}.", rule->why,
-                           rule->example, rule->action, rule->sources));
+               fmt::format("{} Example: {}. What to do: {}. Sources: {}.", rule->why, rule->example,
+                           rule->action, rule->sources));
     writer.key("defaultConfiguration").begin_object();
     writer.member("level", audit::to_string(rule->severity)).end_object();
   } else {
@@ -139,8 +138,8 @@ std::string audit_sarif(const audit::Audit& audit) {
   for (const audit::Drift& drift : audit.drift) {
     writer.begin_object();
     write_result(writer, std::string(k_drift_id), index_of(k_drift_id), "error",
-                 fmt::format("{} was {} in the snapshot and is {} now", drift.field,
-                             drift.expected, drift.actual));
+                 fmt::format("{} was {} in the snapshot and is {} now", drift.field, drift.expected,
+                             drift.actual));
     write_location(writer, drift.path, {}, drift.field);
     write_fingerprint(writer, fmt::format("drift:{}:{}", drift.path, drift.field));
     writer.end_object();

@@ -75,8 +75,7 @@ void write_group(json::Writer& writer, const GroupError& group) {
   writer.member("relative_rms", group.relative_rms);
   writer.member("floor", group.floor);
   writer.member("floor_ratio", group.floor_ratio);
-  writer.member("nan", group.nan);
-  writer.member("inf", group.inf);
+  writer.member("not_finite", group.not_finite);
   writer.member("bad", group.bad);
   writer.end_object();
 }

@@ -61,19 +61,17 @@ std::string check_map(const compare::TensorComparison& tensor, int lines,
   }
   const int room = (style.width - k_label_width) / static_cast<int>(buckets);
   const int cell = std::clamp(static_cast<int>(digits) + 1, 2, std::max(2, room));
-  // Where the numbers do not fit into every column, they stand above some of them.
-  const std::size_t every =
-      (digits + 1 + static_cast<std::size_t>(cell) - 1) / static_cast<std::size_t>(cell);
-  std::string text = fmt::format("    {:<{}}", "position", k_label_width - 4);
-  for (std::size_t b = 0; b < buckets; b += every) {
-    const std::size_t span = static_cast<std::size_t>(cell) * std::min(every, buckets - b);
+  // Each number ends above its column; one that would touch the number before it is left out.
+  std::string header = fmt::format("    {:<{}}", "position", k_label_width - 4);
+  for (std::size_t b = 0; b < buckets; ++b) {
     const std::string number = std::to_string(tensor.by_position[b].first);
-    // The number ends above its column.
-    text += fmt::format("{:>{}}", number, cell)
-            + std::string(span - static_cast<std::size_t>(cell), ' ');
+    const std::size_t end = k_label_width + (b + 1) * static_cast<std::size_t>(cell);
+    if (header.size() + number.size() + (b == 0 ? 0 : 1) <= end) {
+      header.resize(end - number.size(), ' ');
+      header += number;
+    }
   }
-  text.erase(text.find_last_not_of(' ') + 1);
-  text = style.dim(text) + "\n";
+  std::string text = style.dim(header) + "\n";
   const std::size_t a_line =
       (heads + static_cast<std::size_t>(lines) - 1) / static_cast<std::size_t>(lines);
   for (std::size_t first = 0; first < heads; first += a_line) {

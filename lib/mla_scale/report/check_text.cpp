@@ -255,7 +255,7 @@ std::string check_text(const CheckReport& report, const TerminalStyle& style) {
   for (const TensorComparison& tensor : judgement.tensors) {
     text += tensor_line(tensor, style);
   }
-  if (check.judgement.work.flops > 0.0) {
+  if (judgement.verdict == Verdict::match) {
     text += line("floor",
                  fmt::format("{}: {}", compare::to_string(judgement.level),
                              compare::describe(judgement.level)),

@@ -331,6 +331,12 @@ TEST_CASE("Float8 is scaled by one number or one for each head; other types are 
   double row[3] = {};
   two.q->read(4, 1, 0, 3, row);
   CHECK(row[2] == 0.25);
+  const Capture weights =
+      read_all({{"kv_b_proj.weight", "F8_E4M3", {10, 8}, std::string(80, '\x40')},
+                {"kv_b_proj.weight_scale", "F32", {}, f32({0.25F})}},
+               {}, {}, {4, 8, 2, 1, 3});
+  CHECK(weights.w_uk->at(1, 1, 7) == 0.5);
+  CHECK(weights.w_uv->at(2, 0, 0) == 0.5);
   CHECK(has_note(read_all({{"q", "F8_E4M3", {5, 2, 3}, ones}}, {}, {}, {4, 8, 2, 1, 3}),
                  "without a scale"));
   const Capture not_applied =

@@ -273,21 +273,20 @@ TEST_CASE("Every changed byte of every format is read or refused, never more") {
   for (const auto& [name, content] : seeds) {
     const auto path = directory / name;
     write(path, content);
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    const auto put = [&](std::size_t at, char byte) {
+      file.seekp(static_cast<std::streamoff>(at));
+      file.put(byte).flush();
+    };
     for (std::size_t at = 0; at < content.size(); ++at) {
-      for (const int change : {0x01, 0xFF, 0x00}) { // the last one restores the byte
-        std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
-        file.seekp(static_cast<std::streamoff>(at));
-        file.put(static_cast<char>(content[at] ^ change));
-        file.close();
-        if (change == 0) {
-          continue;
-        }
-        if (const auto tensors = read_tensor_file(path)) {
-          const double sum = sum_of_elements(*tensors);
-          read_anyway += sum == sum ? 1 : 0;
-        }
+      // Small and large changes by turns: an odd bit of a length, and all of its bits.
+      put(at, static_cast<char>(content[at] ^ (at % 2 == 0 ? 0x01 : 0xFF)));
+      if (const auto tensors = read_tensor_file(path)) {
+        const double sum = sum_of_elements(*tensors);
+        read_anyway += sum == sum ? 1 : 0;
         static_cast<void>(read_capture({path}, k_tiny).has_value());
       }
+      put(at, content[at]);
     }
   }
   CHECK(read_anyway > 0);

@@ -162,17 +162,26 @@ private:
   /// [count, nope + v]: the weights of one head times the latent, summed over the rank in order.
   Numbers expand(std::int64_t head, const Numbers& latent, std::int64_t count) const {
     const std::int64_t rows = m_nope + m_value;
-    Numbers expanded(size(count * rows));
-    for (std::int64_t t = 0; t < count; ++t) {
+    // Four tokens at a time use each weight four times; zeros fill the last group.
+    const auto at = [&](std::int64_t t, std::int64_t l) {
+      return t < count ? latent[size(t * m_rank + l)] : 0.0;
+    };
+    Numbers expanded(size((count + 3) / 4 * 4 * rows));
+    for (std::int64_t t = 0; t < count; t += 4) {
       double* sums = &expanded[size(t * rows)];
       for (std::int64_t l = 0; l < m_rank; ++l) {
-        const double c = latent[size(t * m_rank + l)];
+        const double c[] = {at(t, l), at(t + 1, l), at(t + 2, l), at(t + 3, l)};
         const float* weights = &m_weights[size((head * m_rank + l) * rows)];
         for (std::int64_t r = 0; r < rows; ++r) {
-          sums[r] += c * static_cast<double>(weights[r]);
+          const auto weight = static_cast<double>(weights[r]);
+          sums[r] += c[0] * weight;
+          sums[rows + r] += c[1] * weight;
+          sums[2 * rows + r] += c[2] * weight;
+          sums[3 * rows + r] += c[3] * weight;
         }
       }
     }
+    expanded.resize(size(count * rows));
     for (double& value : expanded) {
       value = round(value);
     }
