@@ -27,9 +27,10 @@ Recipe recipe_for(Level level, const ComputeDtypes& dtypes, Form form) {
   if (level == Level::exact) {
     return recipe;
   }
-  if (level == Level::tf32) {
-    recipe.input = {Rounding::tf32, Rounding::tf32, Rounding::tf32, Rounding::none};
-    recipe.probability = Rounding::tf32;
+  if (level == Level::tf32 || level == Level::tf32_cut) {
+    const Rounding rounding = level == Level::tf32 ? Rounding::tf32 : Rounding::tf32_cut;
+    recipe.input = {rounding, rounding, rounding, Rounding::none};
+    recipe.probability = rounding;
     return recipe;
   }
   // What is computed from the latent is stored in the dtype before the kernel sees it.

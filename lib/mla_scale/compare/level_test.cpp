@@ -18,10 +18,11 @@ constexpr double k_group_spread = 2.5; // over sqrt(rows): few rows say less
 constexpr double k_row_ratio = 4.0;
 constexpr double k_standard_errors = 6.0;
 constexpr double k_gain_share = 0.1; // of the floor: bias that rounding itself leaves
+constexpr double k_sum_bias = 2e-6;  // float32 sums on tensor cores lean to one side
 constexpr std::int64_t k_enough_samples = 8;
 constexpr std::size_t k_simulated_again = 512; // suspicious rows whose own floor is computed
 constexpr std::size_t k_listed_groups = 4;
-constexpr std::int64_t k_few_rows = 16;
+constexpr int k_few_rows = 16;
 constexpr double k_few_rows_noise = 4.0; // the columns of a row share the noise of its weights
 
 constexpr double k_infinity = std::numeric_limits<double>::infinity();
@@ -141,6 +142,10 @@ double TensorTest::floor_of(std::size_t head, std::size_t bucket) const {
   MeanSquare position;
   for (std::size_t h = 0; h < m_heads; ++h) {
     position += m_cell_floor[cell(h, bucket)];
+  }
+  if (position.count < k_enough_samples && m_is_lse && rounds_logits(m_level)) {
+    // The lse of a single row can be near by luck where the logits of others are far.
+    return std::max({here.root(), position.root(), m_floor.root()});
   }
   return position.count > 0 ? std::max(here.root(), position.root()) : m_floor.root();
 }
@@ -316,7 +321,9 @@ void TensorTest::test_groups() {
 void TensorTest::test_bias() {
   // Rounding has no direction: over many rows its projection on the output averages out.
   const double share =
-      m_level == Level::tf32 || m_level == Level::fp8 || m_is_lse ? 1.0 : k_gain_share;
+      m_level == Level::tf32 || m_level == Level::tf32_cut || m_level == Level::fp8 || m_is_lse
+          ? 1.0
+          : k_gain_share;
   const auto test = [&](std::size_t first, std::size_t last, const std::string& where) {
     double sum = 0.0;
     double squares = 0.0;
@@ -328,15 +335,16 @@ void TensorTest::test_bias() {
         count += 1.0;
       }
     }
-    if (count < 2.0) {
-      return;
+    if (count < static_cast<double>(k_enough_samples)) {
+      return; // too few for an average
     }
     const double mean = sum / count;
     const double error = std::sqrt(std::max(0.0, squares / count - mean * mean) / (count - 1.0));
-    const double allowed = k_standard_errors * error + share * m_floor.root();
+    const double allowed = k_standard_errors * (1.0 + k_few_rows / count) * error
+                           + share * m_floor.root() + k_sum_bias;
     if (std::abs(mean) > allowed) {
-      fail(m_is_lse ? fmt::format("lse{} is off by {:+.3g} ± {:.1g} on average", where, mean, error)
-                    : fmt::format("out{} is {:.6g} ± {:.1g} times the reference on average", where,
+      fail(m_is_lse ? fmt::format("on average{} {:+.3g} ± {:.1g} off", where, mean, error)
+                    : fmt::format("on average{} {:.7g} ± {:.1g} times the reference", where,
                                   1.0 + mean, error));
     }
   };
@@ -388,6 +396,7 @@ double scale_allowance(Level level, const ComputeDtypes& dtypes, bool from_lse) 
   case Level::rounded_query:
     return 2e-5;
   case Level::tf32:
+  case Level::tf32_cut:
     return 2e-3; // operands cut, not rounded: twice 2^-11, all in one direction
   case Level::fp8:
     return 5e-3;
