@@ -118,7 +118,7 @@ std::vector<RowFloor> simulate_floor(const Problem& problem, const std::vector<R
   }
   const std::vector<RowSample>& kernel_samples = rounded.empty() ? samples : rounded;
   const Rounding output = rounding_of(dtypes.output);
-  const double sum_noise = tensor::is_float8(dtypes.input) ? 0x1p-12 : 0x1p-22;
+  const double sum_noise = tensor::is_float8(dtypes.input) ? 0x1p-12 : 0x1p-21;
   std::vector<std::pair<std::size_t, std::size_t>> heads;
   for (std::size_t i = 0; i < samples.size(); ++i) {
     if (i == 0 || samples[i].head != samples[i - 1].head) {

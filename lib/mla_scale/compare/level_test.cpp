@@ -21,6 +21,8 @@ constexpr double k_gain_share = 0.1; // of the floor: bias that rounding itself 
 constexpr double k_sum_bias = 2e-6;  // float32 sums on tensor cores lean to one side
 constexpr std::int64_t k_enough_samples = 8;
 constexpr std::size_t k_simulated_again = 512; // suspicious rows whose own floor is computed
+constexpr double k_float32_scale = 2e-5;       // what float32 arithmetic may do to a scale
+constexpr double k_explained = 0.1;            // residual of a fit over the error before it
 constexpr std::size_t k_listed_groups = 4;
 constexpr int k_few_rows = 16;
 constexpr double k_few_rows_noise = 4.0; // the columns of a row share the noise of its weights
@@ -67,6 +69,14 @@ struct MeanSquare {
     return count > 0 ? std::sqrt(sum / static_cast<double>(count)) : 0.0;
   }
 };
+
+double root_mean_square(const std::vector<double>& values) {
+  MeanSquare mean;
+  for (const double value : values) {
+    mean.add(value);
+  }
+  return mean.root();
+}
 
 /// One tensor (out or lse) under the tests of one level.
 class TensorTest {
@@ -366,16 +376,21 @@ std::string scale_reason(const ScaleFit& fit, double expected) {
 /// Adds the fitted scale as the first reason when it explains the error, as the only one when
 /// nothing else was seen; else what was fitted means nothing.
 void test_scale(const std::optional<ScaleFit>& fit, double expected, double allowance, double floor,
-                std::int64_t width, TensorComparison& result) {
+                double error, std::int64_t width, TensorComparison& result) {
   if (!fit || !fit->converged) {
     return;
   }
   // A fit to few rows may leave next to no residual by luck: a healthy kernel's noise counts too.
   const double noise =
       floor / std::sqrt(static_cast<double>(width) * std::max(fit->information, 1e-300));
-  const double standard_error = std::max(fit->standard_error / std::abs(fit->softmax_scale),
-                                         fit->rows < k_few_rows ? k_few_rows_noise * noise : noise);
-  if (std::abs(fit->ratio - 1.0) <= allowance + k_standard_errors * standard_error) {
+  const double own_error = fit->standard_error / std::abs(fit->softmax_scale);
+  // What a scale explains to the last is no noise, whatever a kernel of this level may do.
+  const bool explained =
+      fit->rows >= k_few_rows && fit->residual < k_explained * error
+      && std::abs(fit->ratio - 1.0) > k_float32_scale + k_standard_errors * own_error;
+  const double standard_error =
+      std::max(own_error, fit->rows < k_few_rows ? k_few_rows_noise * noise : noise);
+  if (!explained && std::abs(fit->ratio - 1.0) <= allowance + k_standard_errors * standard_error) {
     return;
   }
   if (fit->residual < k_row_ratio * floor || result.reasons.empty()) {
@@ -445,13 +460,14 @@ LevelResult test_level(const Evidence& evidence, Level level) {
     result.out_bulk = ratio_of(median(out_errors), median(out_floors));
     TensorTest(evidence, evidence.errors.out, out_floors, result.out, false).run(level);
     test_scale(evidence.out_fit, scale, scale_allowance(level, evidence.dtypes, false),
-               result.out_floor, evidence.problem.v_width(), result.out);
+               result.out_floor, root_mean_square(out_errors), evidence.problem.v_width(),
+               result.out);
   }
   if (evidence.errors.lse.present) {
     result.lse_bulk = ratio_of(median(lse_errors), median(lse_floors));
     TensorTest(evidence, evidence.errors.lse, lse_floors, result.lse, true).run(level);
     test_scale(evidence.lse_fit, scale, scale_allowance(level, evidence.dtypes, true),
-               result.lse_floor, 1, result.lse);
+               result.lse_floor, root_mean_square(lse_errors), 1, result.lse);
   }
   return result;
 }
