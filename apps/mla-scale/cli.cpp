@@ -20,12 +20,12 @@ namespace mla_scale::cli {
 namespace {
 
 constexpr std::string_view k_description =
-    "Being right about attention scale: what a Multi-head Latent Attention model wants,\n"
-    "what each engine would compute, and what a GPU really did.\n";
+    "Being right about attention scale: what a Multi-head Latent Attention model\n"
+    "wants, what each engine would compute, and what a GPU really did.\n";
 
 constexpr std::string_view k_exit_codes =
-    "Exit codes: 0 fine, 1 findings, mismatch or drift, 2 wrong usage, 3 an input cannot be\n"
-    "read or judged, 4 inconclusive, 70 a bug in mla-scale.\n";
+    "Exit codes: 0 fine, 1 findings, mismatch or drift, 2 wrong usage, 3 an input\n"
+    "cannot be read or judged, 4 inconclusive, 70 a bug in mla-scale.\n";
 
 /// CLI11's help, with descriptions broken to fit 80 columns.
 class HelpFormatter : public CLI::Formatter {

@@ -30,7 +30,7 @@ std::string unknown_engine(const std::string& id) {
   }
   const std::string_view near = closest_match(id, ids);
   return fmt::format("there is no engine \"{}\"{}", escape_control(id),
-                     near.empty() ? "; the JSON report lists their ids"
+                     near.empty() ? "; mla-scale explain --list names them"
                                   : fmt::format("; did you mean \"{}\"?", near));
 }
 

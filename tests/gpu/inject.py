@@ -305,7 +305,7 @@ def bugs(P, rng):
         yield "mask.top_left", maskk, masked(j <= i)
     yield "mask.off_by_one_long", maskk, masked(j <= i + p + 1)
     yield "mask.off_by_one_short", maskk, masked(j <= i + p - 1)
-    w = rng.choice([16, 40, 64])
+    w = rng.choice([tk // 8, tk // 4, tk // 2])
     yield "mask.window", maskk, masked(vis & (j > i + p - w), window=w)
 
     size = rng.choice([16, 32] if tk >= 96 else [8, 16])

@@ -89,6 +89,18 @@ double distance_from(const LevelResult& result, const Evidence& evidence) {
   return result.level == Level::exact ? 0.0 : shown_by_lse ? -std::log(k_tightest_bulk) : infinity;
 }
 
+/// About `limit` of the samples, evenly.
+std::vector<RowSample> thinned(const std::vector<RowSample>& samples, std::int64_t limit) {
+  const std::size_t count = samples.size();
+  const std::size_t kept = std::min(count, static_cast<std::size_t>(limit));
+  std::vector<RowSample> result;
+  result.reserve(kept);
+  for (std::size_t i = 0; i < kept; ++i) {
+    result.push_back(samples[i * count / kept]);
+  }
+  return result;
+}
+
 /// The level whose tests pass, nearest first; else the nearest; else the loosest, so that the
 /// report says how far the capture is even from that.
 LevelResult choose_level(const Evidence& evidence) {
@@ -258,7 +270,8 @@ Result<Judgement> judge_with(const reference::Problem& problem, const tensor::Ca
       evidence.lse_fit = fit_scale_from_lse(problem, capture, samples);
     }
     if (errors->out.present) {
-      evidence.out_fit = fit_scale_from_out(problem, capture, samples);
+      evidence.out_fit =
+          fit_scale_from_out(problem, capture, thinned(samples, options.fitted_rows));
     }
     level = choose_level(evidence);
   }
@@ -284,7 +297,9 @@ Result<Judgement> judge_with(const reference::Problem& problem, const tensor::Ca
   conclude(judgement);
   const double resolution =
       scale_resolution(evidence, level, errors->out.present, errors->lse.present);
-  judgement.rivals = meet_rivals(options.rivals, problem.softmax_scale, resolution);
+  if (errors->out.present || errors->lse.present) {
+    judgement.rivals = meet_rivals(options.rivals, problem.softmax_scale, resolution);
+  }
   if (judgement.verdict == Verdict::match) {
     add_weakness(judgement, resolution);
     if (judgement.level == Level::eager) {

@@ -46,14 +46,20 @@ double ratio_of(double error, double floor) {
 struct MeanSquare {
   double sum = 0.0;
   std::int64_t count = 0;
+  std::int64_t not_finite = 0; // not in the mean
 
   void add(double value) {
+    if (!std::isfinite(value)) {
+      ++not_finite;
+      return;
+    }
     sum += value * value;
     ++count;
   }
   MeanSquare& operator+=(const MeanSquare& other) {
     sum += other.sum;
     count += other.count;
+    not_finite += other.not_finite;
     return *this;
   }
   [[nodiscard]] double root() const {
@@ -204,7 +210,7 @@ void TensorTest::test_rows() {
     }
     const double ratio = ratio_of(suspect.error, suspect.floor);
     if (ratio > k_row_ratio) {
-      ++bad;
+      bad += 1;
       m_bad_cell[cell(suspect.head,
                       m_evidence.buckets.bucket_of(m_evidence.errors.rows[suspect.row]))] = true;
       if (ratio > worst_ratio) {
@@ -214,7 +220,9 @@ void TensorTest::test_rows() {
     }
   }
   if (worst != nullptr) {
-    m_result.floor_ratio = std::max(m_result.floor_ratio, worst_ratio);
+    if (std::isfinite(worst_ratio)) {
+      m_result.floor_ratio = std::max(m_result.floor_ratio, worst_ratio);
+    }
     fail(fmt::format("{} of {} rows are off by more than {:g} floors; worst: row {} of head {}, {}",
                      bad, m_heads * m_rows, k_row_ratio, m_evidence.errors.rows[worst->row],
                      m_evidence.errors.heads[worst->head],
@@ -233,6 +241,8 @@ GroupError TensorTest::group(const std::vector<std::size_t>& cells) const {
     floor_squared += floor * floor * static_cast<double>(m_cell_error[c].count);
     result.bad = result.bad || m_bad_cell[c];
   }
+  result.not_finite = error.not_finite;
+  result.bad = result.bad || error.not_finite > 0;
   if (error.count == 0) {
     return result;
   }
@@ -272,7 +282,9 @@ void TensorTest::test_groups() {
     std::vector<std::size_t> cells;
     for (std::size_t b = 0; b < m_buckets; ++b) {
       const GroupError one = group({cell(h, b)});
-      if (m_cell_error[cell(h, b)].count > 0) {
+      if (one.not_finite > 0) {
+        m_result.map[cell(h, b)] = k_infinity;
+      } else if (m_cell_error[cell(h, b)].count > 0) {
         m_result.map[cell(h, b)] = one.floor_ratio;
         m_result.floor_ratio = std::max(m_result.floor_ratio, one.floor_ratio);
       }
@@ -295,7 +307,7 @@ void TensorTest::test_groups() {
   }
   name_groups(m_result.by_head, "head");
   name_groups(m_result.by_position, "position range");
-  if (bad_cells > 0) {
+  if (bad_cells > 0 && m_result.reasons.empty()) {
     fail(fmt::format("{} of {} (head, position range) cells exceed the floor", bad_cells,
                      m_heads * m_buckets));
   }

@@ -17,6 +17,7 @@ constexpr double k_converged = 1e-10;     // of ln(scale)
 constexpr double k_longest_step = 0.7;    // of ln(scale): a factor of 2
 constexpr double k_relative_floor = 6e-8; // a kernel's float32 scale
 constexpr std::array<double, 4> k_starts = {1.0, 0.5, 0.25, 2.0};
+constexpr double k_near_residual = 0.1; // rms of a row: near enough to descend from
 constexpr std::int64_t k_few_rows = 16;
 /// The P·V rounding of a row is shared by its columns, so that a naive standard error is too small
 /// by up to this; a clustered one cannot be had from a few rows.
@@ -88,6 +89,9 @@ Fitted minimise(const Evaluate& evaluate) {
     if (const Step step = evaluate(std::log(ratio)); step.rows > 0 && step.residual < least) {
       least = step.residual;
       start = std::log(ratio);
+      if (least < k_near_residual * k_near_residual * static_cast<double>(step.rows)) {
+        break;
+      }
     }
   }
   return descend(evaluate, start);

@@ -27,12 +27,18 @@ struct Part {
 
 /// A hypothesis made concrete: it predicts out and lse of every row.
 struct Candidate {
-  std::vector<Part> parts;              ///< one; two for a composition; none: the expectation
-  Mechanism mechanism;                  ///< how it predicts,
-  RowPredictor direct;                  ///< unless this is set
-  double cost = 0.0;                    ///< subtracted from the log-likelihood: free numbers
-  std::vector<LseAlternative> lse;      ///< besides its own
-  bool few_rows = false; ///< predicts only some rows, by a way that costs much
+  std::vector<Part> parts; ///< one; two for a composition; none: the expectation
+  Mechanism mechanism;     ///< how it predicts,
+  RowPredictor direct;     ///< unless this is set
+  double cost = 0.0;       ///< subtracted from the log-likelihood: free numbers
+  /// Smallest relative change that it makes, when that may be small. Rounded logits bias a fit by
+  /// some 1e-3: below that a change is no finding in a kernel that rounds them.
+  double effect = 1.0;
+  /// A closed form near a fitted number: relative distance of the two, and the fit's error.
+  double distance = 0.0;
+  double distance_error = 0.0;
+  std::vector<LseAlternative> lse; ///< besides its own
+  bool few_rows = false;           ///< predicts only some rows, by a way that costs much
   /// When set: the mechanism is ready for the probe rows only, and this makes it ready for all.
   std::function<void(Candidate&)> complete;
 };
@@ -58,6 +64,7 @@ constexpr double k_cost_of_scan = 5.0;
 // The families. Each appends what could explain the rows of the context.
 void propose_linear(const Context& context, std::vector<Candidate>& candidates);
 void propose_masks(const Context& context, std::vector<Candidate>& candidates);
+void propose_phases(const Context& context, std::vector<Candidate>& candidates);
 void propose_merges(const Context& context, std::vector<Candidate>& candidates);
 void propose_pages(const Context& context, std::vector<Candidate>& candidates);
 void propose_extra_mass(const Context& context, std::vector<Candidate>& candidates);

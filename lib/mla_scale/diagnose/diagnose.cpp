@@ -1,13 +1,17 @@
+#include <mla_scale/diagnose/compose.hpp>
 #include <mla_scale/diagnose/diagnose.hpp>
 #include <mla_scale/diagnose/explanation.hpp>
 #include <mla_scale/diagnose/hypothesis.hpp>
-#include <mla_scale/diagnose/places.hpp>
 #include <mla_scale/diagnose/not_finite.hpp>
+#include <mla_scale/diagnose/not_identifiable.hpp>
+#include <mla_scale/diagnose/places.hpp>
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>  // TRACE
+#include <cstdlib> // TRACE
 
 namespace mla_scale::diagnose {
 
@@ -38,8 +42,7 @@ std::vector<std::size_t> probe_rows(const Sample& sample, const std::vector<std:
   std::vector<std::size_t> probe;
   const std::size_t most_heads = std::min<std::size_t>(4, heads.size());
   for (std::size_t at = 0; at < most_heads; ++at) {
-    const auto head =
-        heads[most_heads == 1 ? 0 : at * (heads.size() - 1) / (most_heads - 1)];
+    const auto head = heads[most_heads == 1 ? 0 : at * (heads.size() - 1) / (most_heads - 1)];
     std::vector<std::size_t> of_head;
     for (const auto index : rows) {
       if (sample.rows[index].head == head) {
@@ -92,8 +95,9 @@ Finding finding_of(const Part& part, const Explanation& explanation, std::string
   finding.residual_ratio = score.out_ratio > 0.0 ? score.out_ratio : score.lse_ratio;
   finding.evidence = part.evidence;
   if (score.out_ratio > 0.0) {
-    finding.evidence += fmt::format("; out within {:.2f} of a healthy kernel's rounding over {} rows",
-                                    score.out_ratio, score.rows);
+    finding.evidence +=
+        fmt::format("; out within {:.2f} of a healthy kernel's rounding over {} rows",
+                    score.out_ratio, score.rows);
   }
   if (!explanation.lse_text.empty()) {
     finding.evidence += fmt::format("; {} within {:.2f}", explanation.lse_text, score.lse_ratio);
@@ -106,9 +110,8 @@ Finding finding_of(const Part& part, const Explanation& explanation, std::string
 
 void append_findings(const Explanation& explanation, const std::string& where, Report& report) {
   const auto append = [&](const Part& part) {
-    const bool known =
-        std::any_of(report.findings.begin(), report.findings.end(),
-                    [&](const Finding& finding) { return finding.id == part.id; });
+    const bool known = std::any_of(report.findings.begin(), report.findings.end(),
+                                   [&](const Finding& finding) { return finding.id == part.id; });
     if (!known) {
       report.findings.push_back(finding_of(part, explanation, where));
     }
@@ -121,33 +124,64 @@ void append_findings(const Explanation& explanation, const std::string& where, R
   }
 }
 
+/// True when `simple` leaves as little as `best`: then fewer free numbers win.
+bool as_good(const Explanation& simple, const Explanation& best) {
+  const auto& a = simple.score;
+  const auto& b = best.score;
+  return simple.lse_explained == best.lse_explained
+         && a.out_ratio <= std::max(1.0, 1.08 * b.out_ratio + 0.02)
+         && a.fine_ratio <= std::max(1.0, 1.08 * b.fine_ratio + 0.02)
+         && a.lse_ratio <= std::max(1.5, 1.5 * b.lse_ratio);
+}
+
+/// The likeliest explanation that holds, or a simpler one that leaves as little.
 const Explanation* best_that_holds(const Context& context,
                                    const std::vector<Explanation>& explanations) {
-  for (const auto& explanation : explanations) {
-    if (holds(context, explanation)) {
-      return &explanation;
+  const auto best =
+      std::find_if(explanations.begin(), explanations.end(),
+                   [&](const Explanation& explanation) { return holds(context, explanation); });
+  if (best == explanations.end() || best->parts() == 0) {
+    return best == explanations.end() ? nullptr : &*best;
+  }
+  const Explanation* chosen = &*best;
+  for (const auto& other : explanations) {
+    if (other.parts() > 0 && other.parts() <= chosen->parts()
+        && other.candidate.cost < chosen->candidate.cost && as_good(other, *best)
+        && holds(context, other)) {
+      chosen = &other;
     }
   }
-  return nullptr;
+  return chosen;
 }
 
 const Explanation& expectation_among(const std::vector<Explanation>& explanations) {
-  return *std::find_if(explanations.begin(), explanations.end(), [](const Explanation& one) {
-    return one.candidate.parts.empty();
-  });
+  return *std::find_if(explanations.begin(), explanations.end(),
+                       [](const Explanation& one) { return one.candidate.parts.empty(); });
 }
 
 /// The answer when one explanation holds everywhere; true when it does.
 bool answer(const Context& context, const std::vector<Explanation>& explanations,
             const std::string& where, Report& report) {
+  if (std::getenv("TRACE") != nullptr) { // TRACE
+    for (const auto& e : explanations) { // TRACE
+      fmt::print(stderr,
+                 "TRACE {} {} total {:.1f} cost {:.1f} out {:.3f} fine {:.3f} head {:.3f} lse "
+                 "{:.3f} k {:.2f} lseexp {} n {} dist {:.2g} eff {:.2g} holds {} {}\n",
+                 where, e.candidate.parts.empty() ? "null" : e.candidate.parts[0].id, e.total,
+                 e.candidate.cost, e.score.out_ratio, e.score.fine_ratio, e.score.worst_head,
+                 e.score.lse_ratio, e.score.coarseness, e.lse_explained, e.score.rows,
+                 e.candidate.distance, e.candidate.effect, holds(context, e),
+                 e.lse_parts.empty() ? "" : e.lse_parts[0].id); // TRACE
+    }                                                           // TRACE
+  }                                                             // TRACE
   const auto* best = best_that_holds(context, explanations);
   if (best == nullptr) {
     return false;
   }
   const auto& null = expectation_among(explanations);
   const bool null_holds = holds(context, null) && null.lse_explained;
-  const double needed = k_evidence_needed * static_cast<double>(std::max<std::size_t>(
-                                                1, best->parts()));
+  const double needed =
+      k_evidence_needed * static_cast<double>(std::max<std::size_t>(1, best->parts()));
   if (null_holds && null.parts() == 0 && best->total < null.total + needed) {
     report.healthy = true;
     return true;
@@ -158,13 +192,29 @@ bool answer(const Context& context, const std::vector<Explanation>& explanations
   }
   append_findings(*best, where, report);
   for (const auto& rival : explanations) {
-    if (&rival != best && rival.parts() > 0 && rival.total > best->total - k_rival_margin
+    if (&rival != best && rival.parts() > 0
+        && (rival.total > best->total - k_rival_margin || as_good(rival, *best))
         && rival.parts() <= best->parts() && rival.candidate.cost <= best->candidate.cost + 2.5
         && holds(context, rival)) {
       append_findings(rival, where, report);
     }
   }
   return true;
+}
+
+/// NaN in exactly the rows that, by the explanation, see no key needs no finding of its own.
+void drop_explained_nan(const Context& context, const std::vector<Explanation>& explanations,
+                        Report& report) {
+  if (report.findings.size() < 2 || report.findings.front().id != "output.nan") {
+    return;
+  }
+  const auto* best = best_that_holds(context, explanations);
+  for (const Row& row : context.sample.rows) {
+    if (!row.has_out && context.predictor.predict(best->candidate.mechanism, row).defined) {
+      return;
+    }
+  }
+  report.findings.erase(report.findings.begin());
 }
 
 void note_precision(const Explanation& null, bool bf16, Report& report) {
@@ -175,9 +225,10 @@ void note_precision(const Explanation& null, bool bf16, Report& report) {
          std::string(hypothesis->title),
          {{"coarseness", null.score.coarseness}},
          null.score.fine_ratio,
-         fmt::format("error {:.2g} times that of a kernel with float32 logits, as logits rounded to "
-                     "{} give",
-                     null.score.fine_ratio, bf16 ? "bf16" : "the dtype"),
+         fmt::format(
+             "error {:.2g} times that of a kernel with float32 logits, as logits rounded to "
+             "{} give",
+             null.score.fine_ratio, bf16 ? "bf16" : "the dtype"),
          std::string(hypothesis->look_at)});
   }
 }
@@ -195,6 +246,7 @@ Result<Report> diagnose(const reference::Problem& problem, const tensor::Capture
   const Sample& sample = *made;
   const Predictor predictor(sample, noise_of(capture));
   report.sampled_rows = std::ssize(sample.rows);
+  report.not_identifiable = not_identifiable(problem, capture, expectation);
   report.sampled_heads = std::min<std::int64_t>(options.heads, capture.heads);
 
   const bool finite = report_not_finite(problem, capture, expectation, report);
@@ -207,6 +259,7 @@ Result<Report> diagnose(const reference::Problem& problem, const tensor::Capture
   const auto& null = expectation_among(explanations);
   report.null_ratio = null.score.out_ratio > 0.0 ? null.score.out_ratio : null.score.lse_ratio;
   if (answer(context, explanations, "", report)) {
+    drop_explained_nan(context, explanations, report);
     report.healthy = report.healthy && finite;
     note_precision(null, is_bf16(capture), report);
     return report;
@@ -215,11 +268,18 @@ Result<Report> diagnose(const reference::Problem& problem, const tensor::Capture
   for (const auto& part : affected_parts(context)) {
     const auto part_context =
         make_context(problem, capture, expectation, sample, predictor, part.rows);
-    if (answer(part_context, explain(part_context), "; only " + part.text, report)
+    constexpr std::size_t k_fewest_rows = 8;
+    if (part.rows.size() >= k_fewest_rows
+        && answer(part_context, explain(part_context), "; only " + part.text, report)
         && !report.findings.empty()) {
       return report;
     }
     report.healthy = false;
+  }
+  auto composed = explain_composed(context);
+  composed.push_back(null);
+  if (answer(context, composed, "", report)) {
+    return report;
   }
   describe_unexplained(context, report);
   return report;

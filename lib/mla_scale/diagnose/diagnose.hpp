@@ -11,8 +11,8 @@
 namespace mla_scale::diagnose {
 
 struct Options {
-  std::int64_t heads = 8;             ///< heads looked at
-  std::int64_t logits = 1'500'000;    ///< logits held at most: rows · keys
+  std::int64_t heads = 8;          ///< heads looked at
+  std::int64_t logits = 1'500'000; ///< logits held at most: rows · keys
 };
 
 /// Which known bug produced the capture's out and lse.

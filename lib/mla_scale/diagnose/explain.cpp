@@ -16,7 +16,10 @@ constexpr double k_unexplained_lse = -3.0;
 constexpr double k_largest_out_ratio = 1.7;
 constexpr double k_largest_lse_ratio = 6.0;
 constexpr double k_largest_head_ratio = 2.5;
+/// Rounded logits may cost this much of what rounding them once does; parts that are merged carry
+/// more of it, by way of their weights.
 constexpr double k_largest_coarseness = 1.4;
+constexpr double k_largest_merged_coarseness = 2.5;
 /// Screening: this much worse than the best on the probe is out.
 constexpr double k_screen_margin = 60.0;
 constexpr std::size_t k_survivors = 12;
@@ -47,6 +50,19 @@ void try_rule(const Context& context, std::span<const RowOutcome> outcomes, cons
     best.lse_text = rule.text;
     best.lse_explained = true;
   }
+}
+
+/// False for a closed form that is not what was fitted.
+bool near_enough(const Explanation& explanation) {
+  const auto& candidate = explanation.candidate;
+  return candidate.distance
+         <= std::max(6.0 * candidate.distance_error, 5e-5 + 2e-3 * explanation.score.coarseness);
+}
+
+/// False for a change that rounded logits may have caused.
+bool large_enough(const Explanation& explanation) {
+  return explanation.score.coarseness < 0.2
+         || explanation.candidate.effect > 4e-3 * std::min(1.0, explanation.score.coarseness);
 }
 
 } // namespace
@@ -96,13 +112,16 @@ Explanation explain_with(const Context& context, Candidate candidate,
 
 bool holds(const Context& context, const Explanation& explanation) {
   const auto& score = explanation.score;
-  if (score.coarseness > k_largest_coarseness) {
+  const bool merged = !explanation.candidate.parts.empty()
+                      && explanation.candidate.parts.front().id.starts_with("merge.");
+  if (score.coarseness > (merged ? k_largest_merged_coarseness : k_largest_coarseness)
+      || !large_enough(explanation) || !near_enough(explanation)) {
     return false;
   }
   if (context.sample.any_out
-      && !(score.out_ratio > 0.0 ? score.out_ratio <= k_largest_out_ratio
-                                       && score.worst_head <= k_largest_head_ratio
-                                 : score.out_ratio == 0.0 && score.rows > 0)) {
+      && !(score.out_ratio > 0.0
+               ? score.out_ratio <= k_largest_out_ratio && score.worst_head <= k_largest_head_ratio
+               : score.out_ratio == 0.0 && score.rows > 0)) {
     return false;
   }
   if (explanation.lse_explained && score.lse_ratio > k_largest_lse_ratio) {
@@ -142,6 +161,7 @@ std::vector<Explanation> explain(const Context& context) {
     if (context.sample.any_out) {
       propose_masks(context, candidates);
       propose_merges(context, candidates);
+      propose_phases(context, candidates);
       propose_pages(context, candidates);
     }
     propose_extra_mass(context, candidates);

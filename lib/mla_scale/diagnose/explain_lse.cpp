@@ -71,14 +71,14 @@ std::optional<LseRule> max_export(const Context& context, const Candidate& candi
     rule.expected.push_back(outcome.lse + d * outcome.maximum);
     general.expected.push_back(a * outcome.maximum + b * (outcome.lse - outcome.maximum));
   }
-  const double scale = candidate.mechanism.scale > 0.0 ? candidate.mechanism.scale
-                                                       : context.reference.scale;
+  const double scale =
+      candidate.mechanism.scale > 0.0 ? candidate.mechanism.scale : context.reference.scale;
   rule.cost = 3.0 + k_cost_of_number;
   rule.text = fmt::format("lse is off by {:.6g} times the row's largest logit", d);
-  rule.parts.push_back({"lse.max_export",
-                        {{"slope", d}, {"exported_scale", scale * (1.0 + d)}},
-                        rule.text + fmt::format(": the maximum was exported with scale {:.7g}",
-                                                scale * (1.0 + d))});
+  rule.parts.push_back(
+      {"lse.max_export",
+       {{"slope", d}, {"exported_scale", scale * (1.0 + d)}},
+       rule.text + fmt::format(": the maximum was exported with scale {:.7g}", scale * (1.0 + d))});
   general.cost = 4.0 + 2.0 * k_cost_of_number;
   general.text = fmt::format("lse is {:.6g} · max + {:.6g} · (lse - max)", a, b);
   general.parts.push_back({"lse.max_export", {{"of_max", a}, {"of_log_sum", b}}, general.text});
@@ -119,7 +119,7 @@ std::vector<LseRule> lse_rules(const Context& context, const Candidate& candidat
 }
 
 std::vector<LseRule> transposed_lse(const Context& context, const Candidate& candidate,
-                                std::span<const RowOutcome> outcomes) {
+                                    std::span<const RowOutcome> outcomes) {
   std::vector<LseRule> rules;
   const auto heads = context.capture.heads;
   const auto rows = context.capture.query_rows;
@@ -135,10 +135,9 @@ std::vector<LseRule> transposed_lse(const Context& context, const Candidate& can
     std::vector<HeadRow> needed;
     for (std::size_t at = 0; at < outcomes.size(); at += step) {
       const Row& row = context.sample.rows[outcomes[at].index];
-      const auto flat =
-          written_by_rows ? row.head * rows + row.row : row.row * heads + row.head;
-      sources[at] = written_by_rows ? HeadRow{flat % heads, flat / heads}
-                                    : HeadRow{flat / rows, flat % rows};
+      const auto flat = written_by_rows ? row.head * rows + row.row : row.row * heads + row.head;
+      sources[at] =
+          written_by_rows ? HeadRow{flat % heads, flat / heads} : HeadRow{flat / rows, flat % rows};
       needed.push_back(sources[at]);
     }
     std::sort(needed.begin(), needed.end());

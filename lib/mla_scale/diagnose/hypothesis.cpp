@@ -414,11 +414,14 @@ constexpr std::array k_hypotheses = {
 
 } // namespace
 
-std::span<const Hypothesis> hypotheses() { return k_hypotheses; }
+std::span<const Hypothesis> hypotheses() {
+  return k_hypotheses;
+}
 
 const Hypothesis* find_hypothesis(std::string_view id) {
-  const auto found = std::find_if(k_hypotheses.begin(), k_hypotheses.end(),
-                                  [&](const Hypothesis& hypothesis) { return hypothesis.id == id; });
+  const auto found =
+      std::find_if(k_hypotheses.begin(), k_hypotheses.end(),
+                   [&](const Hypothesis& hypothesis) { return hypothesis.id == id; });
   return found == k_hypotheses.end() ? nullptr : &*found;
 }
 

@@ -135,14 +135,30 @@ FitDirections directions(std::initializer_list<std::array<double, 3>> columns) {
 
 } // namespace
 
-FitDirections along_scale() { return directions({{1, 1, 0}}); }
-FitDirections along_nope() { return directions({{1, 0, 0}}); }
-FitDirections along_rope() { return directions({{0, 1, 0}}); }
-FitDirections along_nope_and_rope() { return directions({{1, 0, 0}, {0, 1, 0}}); }
-FitDirections along_gain() { return directions({{0, 0, 1}}); }
-FitDirections along_latent() { return directions({{1, 0, 1}}); }
-FitDirections along_scale_and_gain() { return directions({{1, 1, 0}, {0, 0, 1}}); }
-FitDirections along_everything() { return directions({{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}); }
+FitDirections along_scale() {
+  return directions({{1, 1, 0}});
+}
+FitDirections along_nope() {
+  return directions({{1, 0, 0}});
+}
+FitDirections along_rope() {
+  return directions({{0, 1, 0}});
+}
+FitDirections along_nope_and_rope() {
+  return directions({{1, 0, 0}, {0, 1, 0}});
+}
+FitDirections along_gain() {
+  return directions({{0, 0, 1}});
+}
+FitDirections along_latent() {
+  return directions({{1, 0, 1}});
+}
+FitDirections along_scale_and_gain() {
+  return directions({{1, 1, 0}, {0, 0, 1}});
+}
+FitDirections along_everything() {
+  return directions({{1, 0, 0}, {0, 1, 0}, {0, 0, 1}});
+}
 
 Mechanism with_factors(Mechanism mechanism, const Factors& factors) {
   mechanism.nope *= factors.nope;
@@ -183,8 +199,8 @@ std::optional<LinearFit> fit_factors(const Predictor& predictor, const Mechanism
     const auto next = moved(fit.factors, matrix, step);
     const auto next_sums = accumulate(fitter, rows, next, matrix);
     if (next_sums.count > 0.0 && next_sums.objective <= sums.objective * (1 + 1e-13)) {
-      const bool small = step.cwiseAbs().maxCoeff()
-                         < 1e-8 * (1e-3 + std::abs(next.nope) + std::abs(next.rope));
+      const bool small =
+          step.cwiseAbs().maxCoeff() < 1e-8 * (1e-3 + std::abs(next.nope) + std::abs(next.rope));
       fit.factors = next;
       sums = next_sums;
       damping = std::max(damping / 8.0, 1e-12);

@@ -63,7 +63,6 @@ fit_from_starts(const Predictor& predictor, const Mechanism& mechanism,
 /// mechanism's, by residual on `rows`.
 [[nodiscard]] std::vector<double> scale_starts(const Predictor& predictor,
                                                const Mechanism& mechanism,
-                                               std::span<const std::size_t> rows,
-                                               FitSource source);
+                                               std::span<const std::size_t> rows, FitSource source);
 
 } // namespace mla_scale::diagnose

@@ -44,8 +44,8 @@ double log_sum_exp(std::span<const double> logits) {
 void Predictor::logits(const Mechanism& mechanism, const Row& row,
                        std::vector<double>& result) const {
   const auto& set = mechanism.logits ? *mechanism.logits : *m_sample.logits;
-  const double factor = mechanism.scale * row.factor *
-                        (mechanism.temperature ? mechanism.temperature(row) : 1.0);
+  const double factor =
+      mechanism.scale * row.factor * (mechanism.temperature ? mechanism.temperature(row) : 1.0);
   const double nope = factor * mechanism.nope;
   const double rope = factor * mechanism.rope;
   result.resize(row.keys);
@@ -144,8 +144,10 @@ Prediction Predictor::predict(const Mechanism& mechanism, const Row& row) const 
   const double n_cp = m_noise.coarse_probability * m_noise.coarse_probability;
   prediction.coarse =
       (n_l * (gain2 * bent + second * out_squared) + n_cp * gain2 * probability) * inexact;
+  const double n_l32 = m_noise.logit * m_noise.logit;
+  prediction.fine += n_l32 * (gain2 * bent + second * out_squared) * inexact;
   const double lse_unit = m_noise.lse * (1.0 + std::abs(prediction.lse));
-  prediction.lse_fine = lse_unit * lse_unit;
+  prediction.lse_fine = lse_unit * lse_unit + n_l32 * second;
   prediction.lse_coarse = n_l * second;
   return prediction;
 }

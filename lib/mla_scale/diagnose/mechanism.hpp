@@ -33,8 +33,8 @@ struct Mechanism {
   double nope = 1.0;
   double rope = 1.0;
   double gain = 1.0;
-  std::shared_ptr<const LogitSet> logits; ///< null: the sample's
-  std::shared_ptr<const ValueSet> values; ///< null: the sample's
+  std::shared_ptr<const LogitSet> logits;        ///< null: the sample's
+  std::shared_ptr<const ValueSet> values;        ///< null: the sample's
   std::function<double(const Row&)> temperature; ///< t_i, on top of the model's own factor
   /// Changes the logits of all keys of the sequence; -infinity hides a key. Null: hides the keys
   /// that a causal, bottom-right mask hides.

@@ -32,7 +32,8 @@ int mantissa_bits(const tensor::View3& view) {
       if (!std::isfinite(mantissa) || mantissa == 0.0) {
         continue;
       }
-      while (bits < 23 && std::ldexp(mantissa, bits + 1) != std::trunc(std::ldexp(mantissa, bits + 1))) {
+      while (bits < 23
+             && std::ldexp(mantissa, bits + 1) != std::trunc(std::ldexp(mantissa, bits + 1))) {
         bits = bits == 7 ? 10 : 23;
       }
     }
@@ -56,7 +57,9 @@ double rounding_unit(int bits) {
   return std::ldexp(1.0, -bits) / std::sqrt(12.0) * std::sqrt(3.0 / (8.0 * std::log(2.0)));
 }
 
-bool is_bf16(const tensor::Capture& capture) { return input_bits(capture) == 7; }
+bool is_bf16(const tensor::Capture& capture) {
+  return input_bits(capture) == 7;
+}
 
 Noise noise_of(const tensor::Capture& capture) {
   const int input = input_bits(capture);
@@ -67,8 +70,9 @@ Noise noise_of(const tensor::Capture& capture) {
   noise.out = std::max(rounding_unit(output), float32);
   noise.probability = input <= 3 ? rounding_unit(7) : std::max(rounding_unit(input), float32);
   noise.lse = 1e-6;
-  if (capture.lse && capture.lse->tensor->dtype != tensor::Dtype::f64 &&
-      capture.lse->tensor->dtype != tensor::Dtype::f32) {
+  noise.logit = 2e-7;
+  if (capture.lse && capture.lse->tensor->dtype != tensor::Dtype::f64
+      && capture.lse->tensor->dtype != tensor::Dtype::f32) {
     noise.lse = rounding_unit(mantissa_bits(*capture.lse));
   }
   const double tf32 = rounding_unit(10);

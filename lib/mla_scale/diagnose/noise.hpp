@@ -11,9 +11,10 @@ namespace mla_scale::diagnose {
 
 /// How coarsely a healthy kernel rounds. All are rms relative errors of one rounding.
 struct Noise {
-  double out = 0.0;         ///< of the output
-  double probability = 0.0; ///< of the probabilities before P·V
-  double lse = 0.0;         ///< of lse: float32 sums, and its dtype
+  double out = 0.0;                ///< of the output
+  double probability = 0.0;        ///< of the probabilities before P·V
+  double lse = 0.0;                ///< of lse: float32 sums, and its dtype
+  double logit = 0.0;              ///< of the logits: float32 products
   double coarse_logit = 0.0;       ///< of the logits, in the kernels that round them
   double coarse_probability = 0.0; ///< of P and V there, on top of `probability`
 };

@@ -1,6 +1,5 @@
-#include <mla_scale/diagnose/not_finite.hpp>
-
 #include <mla_scale/diagnose/hypothesis.hpp>
+#include <mla_scale/diagnose/not_finite.hpp>
 
 #include <fmt/format.h>
 

@@ -1,6 +1,5 @@
-#include <mla_scale/diagnose/places.hpp>
-
 #include <mla_scale/diagnose/hypothesis.hpp>
+#include <mla_scale/diagnose/places.hpp>
 #include <mla_scale/diagnose/score.hpp>
 
 #include <fmt/format.h>
@@ -91,11 +90,10 @@ void cut_by(const Context& context, const Marked& marked, const std::string& nam
   parts.push_back(std::move(part));
 }
 
-
 Finding tail_finding(std::string evidence, std::vector<Parameter> parameters, double ratio) {
   const auto* hypothesis = find_hypothesis("tail.uninitialised");
-  return {"tail.uninitialised",       std::string(hypothesis->title), std::move(parameters), ratio,
-          std::move(evidence), std::string(hypothesis->look_at)};
+  return {"tail.uninitialised", std::string(hypothesis->title),  std::move(parameters), ratio,
+          std::move(evidence),  std::string(hypothesis->look_at)};
 }
 
 /// Wrong rows at the end of sequences, everything before them right.
@@ -194,8 +192,10 @@ std::vector<AffectedPart> affected_parts(const Context& context) {
   if (marked.wrong.empty() || marked.right.size() * 20 < marked.outcomes.size()) {
     return parts;
   }
-  cut_by(context, marked, "sequence", [](const Row& row) { return row.sequence; }, parts);
-  cut_by(context, marked, "head", [](const Row& row) { return row.head; }, parts);
+  cut_by(
+      context, marked, "sequence", [](const Row& row) { return row.sequence; }, parts);
+  cut_by(
+      context, marked, "head", [](const Row& row) { return row.head; }, parts);
   // Rows from a place on, or up to one.
   std::size_t first = std::numeric_limits<std::size_t>::max();
   std::size_t last = 0;
@@ -244,8 +244,7 @@ void describe_unexplained(const Context& context, Report& report) {
       worst = &outcome;
     }
     if (ratio > k_wrong
-        && (smallest == nullptr
-            || rows[outcome.index].visible < rows[smallest->index].visible)) {
+        && (smallest == nullptr || rows[outcome.index].visible < rows[smallest->index].visible)) {
       smallest = &outcome;
     }
   }
@@ -260,7 +259,8 @@ void describe_unexplained(const Context& context, Report& report) {
         const double ratio = ratio_of(context.sample, *of_head[at]);
         sum += ratio * ratio;
       }
-      report.map.push_back({head, rows[of_head[begin]->index].row, rows[of_head[end - 1]->index].row,
+      report.map.push_back({head, rows[of_head[begin]->index].row,
+                            rows[of_head[end - 1]->index].row,
                             std::sqrt(sum / static_cast<double>(end - begin))});
     }
   }
@@ -274,10 +274,9 @@ void describe_unexplained(const Context& context, Report& report) {
       marked.wrong.size(), marked.outcomes.size(), k_wrong, rows[worst->index].head,
       rows[worst->index].row, ratio_of(context.sample, *worst));
   if (smallest != nullptr) {
-    report.unexplained +=
-        fmt::format("; the smallest slice that shows it is head {}, row {}, with {} keys",
-                    rows[smallest->index].head, rows[smallest->index].row,
-                    rows[smallest->index].visible);
+    report.unexplained += fmt::format(
+        "; the smallest slice that shows it is head {}, row {}, with {} keys",
+        rows[smallest->index].head, rows[smallest->index].row, rows[smallest->index].visible);
   }
 }
 

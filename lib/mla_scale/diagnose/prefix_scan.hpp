@@ -33,7 +33,7 @@ private:
   const Row* m_row;
   std::span<const double> m_captured;
   std::size_t m_width;
-  double m_unit; ///< 1 / (noise² |captured|²)
+  double m_unit;              ///< 1 / (noise² |captured|²)
   std::vector<double> m_sums; ///< [keys + 1, width]
   std::vector<double> m_mass; ///< [keys + 1]
   std::vector<double> m_sum;

@@ -113,6 +113,14 @@ double centre(const std::vector<Estimate>& all, std::int64_t head, bool every_he
 
 void add(const Context& context, std::vector<Candidate>& candidates, Part part,
          std::function<double(const Row&)> mass, double cost, bool lse_moves_first) {
+  // What it takes from out, on average.
+  double effect = 0.0;
+  for (const auto index : context.probe) {
+    std::vector<double> logits;
+    context.predictor.logits(context.reference, context.sample.rows[index], logits);
+    effect += 1.0 / (1.0 + std::exp(log_sum_exp(logits) - mass(context.sample.rows[index])));
+  }
+  effect /= static_cast<double>(std::max<std::size_t>(1, context.probe.size()));
   for (const bool counts : {lse_moves_first, !lse_moves_first}) {
     Candidate candidate;
     candidate.mechanism = context.reference;
@@ -122,6 +130,7 @@ void add(const Context& context, std::vector<Candidate>& candidates, Part part,
     if (context.sample.any_lse) {
       candidate.parts.back().evidence += counts ? "; lse counts it" : "; lse does not count it";
     }
+    candidate.effect = effect;
     candidate.cost = cost + (counts == lse_moves_first ? 0.0 : 1.0);
     candidates.push_back(std::move(candidate));
     if (!context.sample.any_lse) {
@@ -133,7 +142,8 @@ void add(const Context& context, std::vector<Candidate>& candidates, Part part,
 void propose_lanes(const Context& context, std::int64_t lanes, double cost,
                    std::vector<Candidate>& candidates) {
   const double mass = std::log(static_cast<double>(lanes));
-  add(context, candidates,
+  add(
+      context, candidates,
       {"softmax.padding_lanes",
        {{"lanes", lanes}},
        fmt::format("{} keys of logit 0 without value stay in the denominator", lanes)},
@@ -143,8 +153,7 @@ void propose_lanes(const Context& context, std::int64_t lanes, double cost,
 } // namespace
 
 void propose_extra_mass(const Context& context, std::vector<Candidate>& candidates) {
-  const auto all =
-      context.sample.any_out ? estimates(context) : estimates_from_lse(context);
+  const auto all = context.sample.any_out ? estimates(context) : estimates_from_lse(context);
   if (all.size() < 4) {
     return;
   }
@@ -160,7 +169,8 @@ void propose_extra_mass(const Context& context, std::vector<Candidate>& candidat
   }
   // Lanes up to the end of a tile: other numbers for other rows.
   for (const std::size_t tile : {16U, 32U, 64U, 128U, 256U}) {
-    add(context, candidates,
+    add(
+        context, candidates,
         {"softmax.padding_lanes",
          {{"tile", static_cast<std::int64_t>(tile)}},
          fmt::format("the row's last tile of {} keys is filled with keys of logit 0", tile)},
@@ -179,7 +189,8 @@ void propose_extra_mass(const Context& context, std::vector<Candidate>& candidat
       text += fmt::format("{}{:.4g}", text.empty() ? "" : ", ", sinks[head]);
     }
   }
-  add(context, candidates,
+  add(
+      context, candidates,
       {"softmax.sink",
        {{"sinks", text}},
        fmt::format("a mass of e^x without value in each head's denominator, x = {}", text)},
@@ -188,7 +199,8 @@ void propose_extra_mass(const Context& context, std::vector<Candidate>& candidat
         return found == sinks.end() ? -std::numeric_limits<double>::infinity() : found->second;
       },
       1.0 + k_cost_of_number * static_cast<double>(sinks.size()), false);
-  add(context, candidates,
+  add(
+      context, candidates,
       {"softmax.sink",
        {{"sink", common}},
        fmt::format("a mass of e^{:.5g} without value in every head's denominator", common)},

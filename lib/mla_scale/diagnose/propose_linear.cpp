@@ -15,6 +15,8 @@ namespace {
 
 /// Changes smaller than this are no bug: a float32 kernel's own errors bias fits that much.
 constexpr double k_smallest_change = 3e-5;
+/// An output that is smaller still is no output.
+constexpr double k_no_gain = 1e-4;
 
 std::vector<FitSource> sources(const Context& context) {
   std::vector<FitSource> result;
@@ -52,13 +54,17 @@ void name_scale(const Context& context, double ratio, double error, FitSource so
                 std::vector<Candidate>& candidates) {
   const double expected = context.reference.scale;
   const double fitted = ratio * expected;
+  if (std::abs(ratio - 1.0) < k_smallest_change) {
+    return;
+  }
   const std::string text = fit_text(fitted, error * expected, expected, source);
   const auto make = [&](const std::string& id, double scale, const std::string& formula,
                         double cost) {
     Candidate candidate;
     candidate.mechanism = with_factors(context.reference, others);
     candidate.mechanism.scale = scale;
-    Part part{id, {{"softmax_scale", scale}, {"expected", expected}, {"ratio", scale / expected}},
+    Part part{id,
+              {{"softmax_scale", scale}, {"expected", expected}, {"ratio", scale / expected}},
               text + engine_text(context.expectation, scale)};
     if (!formula.empty()) {
       part.parameters.push_back({"formula", formula});
@@ -68,16 +74,19 @@ void name_scale(const Context& context, double ratio, double error, FitSource so
     candidate.parts.push_back(std::move(part));
     candidate.parts.insert(candidate.parts.end(), more.begin(), more.end());
     candidate.cost = cost;
+    candidate.effect = std::abs(scale / expected - 1.0);
     candidates.push_back(std::move(candidate));
   };
   double order = 0.0;
   for (const auto& named : scale_candidates(context.expectation)) {
     if (std::abs(std::log(named.value / fitted)) < std::max(2e-2, 6.0 * error / ratio)) {
       make(named.id, named.value, named.formula, 1.0 + order);
+      candidates.back().distance = std::abs(std::log(named.value / fitted));
+      candidates.back().distance_error = error / ratio;
       order += 0.01; // Equal values stay in the order of the table.
     }
   }
-  if (ratio > 0.0 && (std::abs(ratio - 1.0) > k_smallest_change || !more.empty())) {
+  if (ratio > 0.0) {
     const auto near =
         closed_forms_near(context.expectation, fitted, std::max(1e-4, 3.0 * error / ratio));
     std::string forms;
@@ -96,6 +105,8 @@ Candidate one(const Context& context, const Factors& factors, double cost, std::
   Candidate candidate;
   candidate.mechanism = with_factors(context.reference, factors);
   candidate.cost = cost;
+  candidate.effect = std::max(
+      {std::abs(factors.nope - 1.0), std::abs(factors.rope - 1.0), std::abs(factors.gain - 1.0)});
   candidate.parts.push_back({std::move(id), std::move(parameters), std::move(evidence)});
   return candidate;
 }
@@ -127,9 +138,9 @@ void propose_scales(const Context& context, FitSource source, const std::vector<
 void propose_rope_magnitude(const Context& context, FitSource source,
                             std::vector<Candidate>& candidates) {
   const double g2 = context.expectation.mscale * context.expectation.mscale;
-  const auto found = fit(context, source, along_rope(),
-                         {{1.0, 1.0, 1.0}, {1.0, g2, 1.0}, {1.0, 1.0 / g2, 1.0}, {1.0, 2.0, 1.0},
-                          {1.0, 0.5, 1.0}});
+  const auto found = fit(
+      context, source, along_rope(),
+      {{1.0, 1.0, 1.0}, {1.0, g2, 1.0}, {1.0, 1.0 / g2, 1.0}, {1.0, 2.0, 1.0}, {1.0, 0.5, 1.0}});
   if (!found) {
     return;
   }
@@ -154,7 +165,8 @@ void propose_rope_magnitude(const Context& context, FitSource source,
 
 void propose_gains(const Context& context, std::vector<Candidate>& candidates) {
   const auto gain = fit(context, FitSource::out, along_gain(), {{1.0, 1.0, 1.0}});
-  if (gain && std::abs(gain->factors.gain - 1.0) > k_smallest_change) {
+  if (gain && std::abs(gain->factors.gain) > k_no_gain
+      && std::abs(gain->factors.gain - 1.0) > k_smallest_change) {
     candidates.push_back(one(context, gain->factors, 1.0 + k_cost_of_number, "value.gain",
                              {{"gain", gain->factors.gain}},
                              fmt::format("out is {:.6g} ± {:.1g} times the expected, in every row",
@@ -165,7 +177,7 @@ void propose_gains(const Context& context, std::vector<Candidate>& candidates) {
     starts.push_back({start, 1.0, start});
   }
   const auto latent = fit(context, FitSource::out, along_latent(), starts);
-  if (latent && latent->factors.gain > 0.0
+  if (latent && latent->factors.gain > k_no_gain
       && std::abs(latent->factors.gain - 1.0) > k_smallest_change) {
     candidates.push_back(
         one(context, latent->factors, 1.2 + k_cost_of_number, "latent.gain",
@@ -178,9 +190,9 @@ void propose_gains(const Context& context, std::vector<Candidate>& candidates) {
 /// Two factors at once: a scale and something else.
 void propose_mixed(const Context& context, FitSource source, const std::vector<double>& starts,
                    std::vector<Candidate>& candidates) {
-  const auto keys = fit(context, source, along_nope(),
-                        {{0.25, 1.0, 1.0}, {0.5, 1.0, 1.0}, {1.0, 1.0, 1.0}, {2.0, 1.0, 1.0},
-                         {4.0, 1.0, 1.0}});
+  const auto keys =
+      fit(context, source, along_nope(),
+          {{0.25, 1.0, 1.0}, {0.5, 1.0, 1.0}, {1.0, 1.0, 1.0}, {2.0, 1.0, 1.0}, {4.0, 1.0, 1.0}});
   if (keys && keys->factors.nope > 0.0 && std::abs(keys->factors.nope - 1.0) > k_smallest_change) {
     candidates.push_back(
         one(context, keys->factors, 1.5 + k_cost_of_number, "latent.gain",
@@ -202,20 +214,28 @@ void propose_mixed(const Context& context, FitSource source, const std::vector<d
                candidates);
     for (std::size_t at = before; at < candidates.size(); ++at) {
       candidates[at].cost += 3.0 + k_cost_of_number;
+      candidates[at].effect =
+          std::min(candidates[at].effect,
+                   std::max(std::abs(others.rope - 1.0), std::abs(others.gain - 1.0)));
     }
   };
   if (const auto found = fit(context, source, along_nope_and_rope(), parts);
       found && found->factors.nope > 0.0) {
     const double ratio = found->factors.rope / found->factors.nope;
-    append(*found, {1.0, ratio, 1.0},
-           {"rope.magnitude",
-            {{"ratio", ratio}},
-            fmt::format("rope part of the logits times {:.6g} of the nope part", ratio)});
+    if (std::abs(ratio - 1.0) > k_smallest_change && std::abs(ratio) > k_smallest_change) {
+      append(*found, {1.0, ratio, 1.0},
+             {"rope.magnitude",
+              {{"ratio", ratio}},
+              fmt::format("rope part of the logits times {:.6g} of the nope part", ratio)});
+    }
   }
   if (source == FitSource::out) {
     if (const auto found = fit(context, source, along_scale_and_gain(), begins);
         found && found->factors.nope > 0.0) {
       const double gain = found->factors.gain;
+      if (std::abs(gain - 1.0) < k_smallest_change || !(gain > k_no_gain)) {
+        return;
+      }
       append(*found, {1.0, 1.0, gain},
              {"value.gain", {{"gain", gain}}, fmt::format("out times {:.6g}", gain)});
     }

@@ -35,7 +35,8 @@ Candidate ranged(const Context& context, std::string id, std::vector<Parameter> 
 
 std::size_t shifted(std::size_t visible, std::int64_t offset, std::size_t keys) {
   const auto last = static_cast<std::int64_t>(visible) + offset;
-  return static_cast<std::size_t>(std::clamp<std::int64_t>(last, 0, static_cast<std::int64_t>(keys)));
+  return static_cast<std::size_t>(
+      std::clamp<std::int64_t>(last, 0, static_cast<std::int64_t>(keys)));
 }
 
 Candidate offset_mask(const Context& context, std::int64_t offset) {
@@ -45,8 +46,7 @@ Candidate offset_mask(const Context& context, std::int64_t offset) {
                 fmt::format("each row sees {} {} than it should", std::abs(offset),
                             longer ? (offset == 1 ? "key more" : "keys more")
                                    : (offset == -1 ? "key less" : "keys less")),
-                1.0 + (std::abs(offset) == 1 ? 0.0 : k_cost_of_scan),
-                [offset](const Row& row) {
+                1.0 + (std::abs(offset) == 1 ? 0.0 : k_cost_of_scan), [offset](const Row& row) {
                   return std::pair{std::size_t{0}, shifted(row.visible, offset, row.keys)};
                 });
 }
@@ -55,8 +55,9 @@ Candidate offset_mask(const Context& context, std::int64_t offset) {
 
 void propose_masks(const Context& context, std::vector<Candidate>& candidates) {
   candidates.push_back(ranged(context, "mask.none", {}, "each row sees all keys of its sequence",
-                              1.0,
-                              [](const Row& row) { return std::pair{std::size_t{0}, row.keys}; }));
+                              1.0, [](const Row& row) {
+                                return std::pair{std::size_t{0}, row.keys};
+                              }));
   const bool prefix = std::any_of(context.rows.begin(), context.rows.end(), [&](std::size_t row) {
     return context.sample.rows[row].prefix() > 0;
   });
@@ -64,7 +65,9 @@ void propose_masks(const Context& context, std::vector<Candidate>& candidates) {
     candidates.push_back(
         ranged(context, "mask.top_left", {},
                "row i sees keys 0..i: the mask is aligned to the first key, not to the last", 1.0,
-               [](const Row& row) { return std::pair{std::size_t{0}, row.local + 1}; }));
+               [](const Row& row) {
+                 return std::pair{std::size_t{0}, row.local + 1};
+               }));
   }
   candidates.push_back(offset_mask(context, 1));
   candidates.push_back(offset_mask(context, -1));
@@ -109,12 +112,12 @@ void propose_masks(const Context& context, std::vector<Candidate>& candidates) {
   std::sort(windows.begin(), windows.end());
   for (std::size_t at = 0; at < windows.size() && at < 2; ++at) {
     const auto window = windows[at].second;
-    candidates.push_back(ranged(
-        context, "mask.window", {{"window", static_cast<std::int64_t>(window)}},
-        fmt::format("each row sees the last {} keys that it should see", window),
-        1.0 + k_cost_of_scan, [window](const Row& row) {
-          return std::pair{row.visible - std::min(row.visible, window), row.visible};
-        }));
+    candidates.push_back(
+        ranged(context, "mask.window", {{"window", static_cast<std::int64_t>(window)}},
+               fmt::format("each row sees the last {} keys that it should see", window),
+               1.0 + k_cost_of_scan, [window](const Row& row) {
+                 return std::pair{row.visible - std::min(row.visible, window), row.visible};
+               }));
   }
 }
 

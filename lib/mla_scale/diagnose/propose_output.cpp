@@ -108,7 +108,8 @@ void propose_output(const Context& context, std::vector<Candidate>& candidates) 
     for (const auto index : few) {
       known.insert({context.sample.rows[index].head, context.sample.rows[index].row});
     }
-    candidate.direct = [&context, predictions, known, width, reader = layout.reader](const Row& row) {
+    candidate.direct = [&context, predictions, known, width,
+                        reader = layout.reader](const Row& row) {
       auto prediction = context.predictor.predict(context.reference, row);
       if (!known.contains({row.head, row.row})) {
         prediction.defined = false; // Only the few rows are predicted.
@@ -127,9 +128,9 @@ void propose_output(const Context& context, std::vector<Candidate>& candidates) 
     };
     candidate.few_rows = true;
     candidate.cost = 1.0 + k_cost_of_scan;
-    candidate.parts.push_back({"output.stride", layout.parameters,
-                               fmt::format("out was {}; looked at {} rows", layout.text,
-                                           known.size())});
+    candidate.parts.push_back(
+        {"output.stride", layout.parameters,
+         fmt::format("out was {}; looked at {} rows", layout.text, known.size())});
     candidates.push_back(std::move(candidate));
   }
 }

@@ -106,8 +106,8 @@ Candidate candidate_of(const Context& context, const PageChange& change) {
   if (change.overwritten) {
     part.id = "pages.duplicated";
     part.parameters.push_back({"source_page", number(change.source)});
-    part.evidence = fmt::format("in place of {} stand the keys from {} on", keys,
-                                change.source * change.size);
+    part.evidence =
+        fmt::format("in place of {} stand the keys from {} on", keys, change.source * change.size);
   } else if (change.times > 1.0) {
     part.id = "pages.duplicated";
     part.evidence = keys + " count twice";

@@ -53,8 +53,9 @@ public:
   }
   [[nodiscard]] double key_position(const tensor::Sequence& sequence, std::int64_t key) const {
     const auto& positions = m_context.capture.positions_k;
-    return key < std::ssize(positions) ? static_cast<double>(positions[static_cast<std::size_t>(key)])
-                                       : static_cast<double>(key - sequence.key_begin);
+    return key < std::ssize(positions)
+               ? static_cast<double>(positions[static_cast<std::size_t>(key)])
+               : static_cast<double>(key - sequence.key_begin);
   }
   /// Rotated keys of a sequence, in the dtype that a kernel would read.
   [[nodiscard]] Matrix keys(const tensor::Sequence& sequence, const Rotation& rotation) const {
@@ -72,8 +73,7 @@ public:
     const auto rotated = rotate(query(row), query_position(row), rotation);
     Eigen::VectorXd result(m_width);
     for (std::int64_t column = 0; column < m_width; ++column) {
-      result[column] =
-          rounded(rotated[static_cast<std::size_t>(column)], *m_context.capture.q_pre);
+      result[column] = rounded(rotated[static_cast<std::size_t>(column)], *m_context.capture.q_pre);
     }
     return result;
   }
@@ -94,9 +94,8 @@ std::shared_ptr<const LogitSet> rotated_logits(const Context& context, const Bef
     const Row& row = context.sample.rows[index];
     auto found = keys.find(row.sequence);
     if (found == keys.end()) {
-      found =
-          keys.emplace(row.sequence, before.keys(context.problem.sequences[row.sequence], key))
-              .first;
+      found = keys.emplace(row.sequence, before.keys(context.problem.sequences[row.sequence], key))
+                  .first;
     }
     Eigen::Map<Eigen::VectorXd>(logits->rope.data() + row.offset, found->second.rows()) =
         found->second * before.query(row, query);
@@ -150,8 +149,7 @@ std::vector<Variant> variants(const Context& context, const Rotation& right) {
   std::vector<Variant> all;
   const auto& rotary = context.expectation.rotary;
   Rotation swapped = right;
-  swapped.pairing =
-      right.pairing == Pairing::interleaved ? Pairing::halves : Pairing::interleaved;
+  swapped.pairing = right.pairing == Pairing::interleaved ? Pairing::halves : Pairing::interleaved;
   Rotation mixed = right;
   mixed.pairing = Pairing::mixed;
   Rotation plain = right;
@@ -210,7 +208,8 @@ double shift_misfit(const Context& context, const BeforeRope& before, const Rota
               .first;
     }
     auto logits = std::make_shared<LogitSet>();
-    const auto first = context.sample.logits->nope.begin() + static_cast<std::ptrdiff_t>(row.offset);
+    const auto first =
+        context.sample.logits->nope.begin() + static_cast<std::ptrdiff_t>(row.offset);
     logits->nope.assign(first, first + static_cast<std::ptrdiff_t>(row.keys));
     logits->rope.resize(row.keys);
     Eigen::Map<Eigen::VectorXd>(logits->rope.data(), found->second.rows()) =
@@ -261,6 +260,34 @@ std::vector<double> shifts(const Context& context) {
 
 } // namespace
 
+namespace {
+
+/// The rotation that the captured q and k went through: the model's, unless another one gives the
+/// captured q and the model's does not. A bug before the capture is not one of attention.
+std::pair<Rotation, bool> captured_rotation(const Context& context, const BeforeRope& before) {
+  const auto& rotary = context.expectation.rotary;
+  const Rotation expected{rotary.interleaved ? Pairing::interleaved : Pairing::halves,
+                          rotary.inverse_frequencies, rotary.cos_sin_factor, 0.0};
+  constexpr double k_same = 0.02;
+  if (distance_to_captured(context, before, expected) < k_same) {
+    return {expected, true};
+  }
+  for (const auto pairing : {Pairing::interleaved, Pairing::halves, Pairing::mixed}) {
+    for (const auto* frequencies :
+         {&rotary.inverse_frequencies, &rotary.plain_inverse_frequencies}) {
+      for (const double factor : {rotary.cos_sin_factor, 1.0, context.expectation.mscale}) {
+        const Rotation other{pairing, *frequencies, factor, 0.0};
+        if (distance_to_captured(context, before, other) < k_same) {
+          return {other, true};
+        }
+      }
+    }
+  }
+  return {expected, false};
+}
+
+} // namespace
+
 void propose_rope(const Context& context, std::vector<Candidate>& candidates) {
   const auto& capture = context.capture;
   const auto& rotary = context.expectation.rotary;
@@ -271,9 +298,7 @@ void propose_rope(const Context& context, std::vector<Candidate>& candidates) {
     return;
   }
   const BeforeRope before(context);
-  Rotation right{rotary.interleaved ? Pairing::interleaved : Pairing::halves,
-                 rotary.inverse_frequencies, rotary.cos_sin_factor, 0.0};
-  const bool as_expected = distance_to_captured(context, before, right) < 0.02;
+  const auto [right, as_captured] = captured_rotation(context, before);
   const auto propose = [&](const Variant& variant) {
     Candidate candidate;
     candidate.mechanism = context.reference;
@@ -290,19 +315,24 @@ void propose_rope(const Context& context, std::vector<Candidate>& candidates) {
   for (const auto& variant : variants(context, right)) {
     propose(variant);
   }
-  if (!as_expected) {
-    // The captured q is not what the model's rotation gives: the output may still follow it.
-    propose({"rope.interleave_swapped", "out follows the model's RoPE, the captured q does not",
-             right, right, {}, 6.0});
+  if (!as_captured) {
+    // No rotation known here gives the captured q: the output may still follow the model's.
+    propose({"rope.positions_shifted",
+             "out follows the model's RoPE, the captured q does not",
+             right,
+             right,
+             {},
+             6.0});
   }
   std::vector<std::size_t> few;
   for (std::size_t at = 0; at < context.probe.size() && few.size() < 6;
        at += 1 + context.probe.size() / 6) {
     few.push_back(context.probe[at]);
   }
+  const Rotation& rotation = right;
   std::vector<std::pair<double, double>> best;
   for (const double shift : shifts(context)) {
-    best.emplace_back(shift_misfit(context, before, right, few, shift), shift);
+    best.emplace_back(shift_misfit(context, before, rotation, few, shift), shift);
   }
   std::sort(best.begin(), best.end());
   for (std::size_t at = 0; at < best.size() && at < 2; ++at) {

@@ -1,5 +1,6 @@
 #include <mla_scale/diagnose/candidate.hpp>
 #include <mla_scale/diagnose/linear_fit.hpp>
+#include <mla_scale/diagnose/scale_candidates.hpp>
 
 #include <fmt/format.h>
 
@@ -15,6 +16,7 @@ namespace mla_scale::diagnose {
 namespace {
 
 struct Point {
+  std::size_t local = 0; ///< place of the row in its sequence
   double position = 0.0;
   double factor = 0.0;
   double weight = 0.0;
@@ -39,12 +41,12 @@ std::vector<Point> fit_rows(const Context& context, FitSource source) {
     if (rows.size() > 2) {
       rows.resize(2);
     }
-    const auto fit = fit_factors(context.predictor, context.reference, rows, source, along_scale(),
-                                 {});
+    const auto fit =
+        fit_factors(context.predictor, context.reference, rows, source, along_scale(), {});
     if (fit && fit->factors.nope > 0.0) {
       const double error = std::max(fit->standard_errors[0], 1e-6);
-      points.push_back({context.sample.rows[rows.front()].position, fit->factors.nope,
-                        1.0 / (error * error)});
+      const auto& row = context.sample.rows[rows.front()];
+      points.push_back({row.local, row.position, fit->factors.nope, 1.0 / (error * error)});
     }
   }
   return points;
@@ -96,6 +98,60 @@ std::vector<double> lengths(const std::vector<Point>& points) {
   return {result.begin(), result.end()};
 }
 
+/// Rows from a place on, or before it, that another scale fits: two paths with two scales.
+void propose_steps(const Context& context, std::vector<Point> points,
+                   std::vector<Candidate>& candidates) {
+  std::sort(points.begin(), points.end(),
+            [](const Point& a, const Point& b) { return a.local < b.local; });
+  const auto differs = [](const Point& point) {
+    return std::abs(point.factor - 1.0) > std::max(5e-3, 6.0 / std::sqrt(point.weight));
+  };
+  for (const bool later : {true, false}) {
+    if (!later) {
+      std::reverse(points.begin(), points.end());
+    }
+    const auto first = std::find_if(points.begin(), points.end(), differs);
+    if (first == points.begin() || first == points.end()
+        || !std::all_of(first, points.end(), differs)) {
+      continue;
+    }
+    double sum = 0.0;
+    double weights = 0.0;
+    for (auto point = first; point != points.end(); ++point) {
+      sum += point->weight * point->factor;
+      weights += point->weight;
+    }
+    const double ratio = sum / weights;
+    // The change lies between two sampled rows; the rows themselves say where, if they are close.
+    for (std::size_t place = std::min(first->local, std::prev(first)->local) + 1;
+         place <= std::max(first->local, std::prev(first)->local); ++place) {
+      for (const auto& named : scale_candidates(context.expectation)) {
+        const double wrong = named.value / context.reference.scale;
+        if (std::abs(wrong / ratio - 1.0) > 1e-2) {
+          continue;
+        }
+        Candidate candidate;
+        candidate.mechanism = context.reference;
+        candidate.mechanism.temperature = [later, place, wrong](const Row& row) {
+          return (row.local >= place) == later ? wrong : 1.0;
+        };
+        const std::string where =
+            later ? fmt::format("rows {} and later", place) : fmt::format("rows before {}", place);
+        candidate.cost = 1.5 + k_cost_of_scan;
+        candidate.parts.push_back({named.id,
+                                   {{"softmax_scale", named.value},
+                                    {"expected", context.reference.scale},
+                                    {"ratio", wrong},
+                                    {"formula", named.formula},
+                                    {"where", where}},
+                                   fmt::format("{} have scale {:.7g} ({}), the others the expected",
+                                               where, named.value, named.formula)});
+        candidates.push_back(std::move(candidate));
+      }
+    }
+  }
+}
+
 } // namespace
 
 void propose_temperature(const Context& context, std::vector<Candidate>& candidates) {
@@ -105,6 +161,7 @@ void propose_temperature(const Context& context, std::vector<Candidate>& candida
     if (points.size() < 6) {
       return;
     }
+    propose_steps(context, points, candidates);
     std::vector<Law> laws;
     for (const double length : lengths(points)) {
       laws.push_back(fit_law(points, length));
@@ -122,6 +179,7 @@ void propose_temperature(const Context& context, std::vector<Candidate>& candida
         return 1.0 + law.beta * std::log1p(std::floor(row.position / law.original));
       };
       candidate.cost = 1.0 + k_cost_of_number + k_cost_of_scan;
+      candidate.effect = std::abs(law.beta);
       candidate.parts.push_back(
           {"temperature.by_position",
            {{"beta", law.beta}, {"original_length", law.original}},

@@ -1,5 +1,4 @@
 #include <mla_scale/diagnose/candidate.hpp>
-
 #include <mla_scale/reference/key_tiles.hpp>
 
 #include <Eigen/Core>
@@ -152,8 +151,7 @@ void propose_permutation(const Context& context, bool whole, std::vector<Candida
       for (double& weight : weights) {
         weight = std::exp(weight - total);
       }
-      other_predictor.average(context.reference, other, weights.size(), 1, weights,
-                              prediction.out);
+      other_predictor.average(context.reference, other, weights.size(), 1, weights, prediction.out);
     }
     return prediction;
   };
@@ -288,8 +286,7 @@ void propose_values(const Context& context, std::vector<Candidate>& candidates) 
   if (has_nope && !(context.problem.v && context.problem.v->heads != context.capture.heads)) {
     propose_split(context, SplitKind::value_first, candidates);
     const auto& widths = context.problem;
-    if (context.capture.heads > 1 && context.capture.heads <= 16
-        && widths.nope_width() > 0) {
+    if (context.capture.heads > 1 && context.capture.heads <= 16 && widths.nope_width() > 0) {
       propose_split(context, SplitKind::heads_apart, candidates);
     }
   }

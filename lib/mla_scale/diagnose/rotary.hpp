@@ -11,9 +11,9 @@ namespace mla_scale::diagnose {
 
 /// Which two columns are rotated together, and by which frequency.
 enum class Pairing {
-  interleaved,      ///< columns (2i, 2i+1), frequency i
-  halves,           ///< columns (i, i + R/2), frequency i
-  mixed,            ///< columns (2i, 2i+1) with cosines laid out for halves
+  interleaved, ///< columns (2i, 2i+1), frequency i
+  halves,      ///< columns (i, i + R/2), frequency i
+  mixed,       ///< columns (2i, 2i+1) with cosines laid out for halves
 };
 
 [[nodiscard]] std::string_view to_string(Pairing pairing);

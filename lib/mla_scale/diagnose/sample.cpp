@@ -1,5 +1,4 @@
 #include <mla_scale/diagnose/sample.hpp>
-
 #include <mla_scale/reference/key_tiles.hpp>
 
 #include <Eigen/Core>
@@ -15,7 +14,9 @@ namespace {
 
 using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-std::size_t unsigned_of(std::int64_t value) { return static_cast<std::size_t>(value); }
+std::size_t unsigned_of(std::int64_t value) {
+  return static_cast<std::size_t>(value);
+}
 
 /// Row numbers of one sequence in the order in which they are worth looking at.
 std::vector<std::int64_t> preferred_rows(const tensor::Sequence& sequence, std::int64_t limit) {

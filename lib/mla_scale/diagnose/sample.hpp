@@ -77,8 +77,7 @@ using HeadRow = std::pair<std::int64_t, std::int64_t>;
                                          const std::vector<HeadRow>& pairs);
 
 /// Values of other (head, sequence) pairs, as [keys, width] each.
-[[nodiscard]] ValueSet
-load_values(const reference::Problem& problem,
-            const std::vector<std::pair<std::int64_t, std::size_t>>& slots);
+[[nodiscard]] ValueSet load_values(const reference::Problem& problem,
+                                   const std::vector<std::pair<std::int64_t, std::size_t>>& slots);
 
 } // namespace mla_scale::diagnose

@@ -13,7 +13,16 @@ namespace {
 /// Closer than any kernel's scale can be told from another.
 constexpr double k_same = 1e-6;
 
-double inverse_root(std::int64_t width) { return 1.0 / std::sqrt(static_cast<double>(width)); }
+double inverse_root(std::int64_t width) {
+  return 1.0 / std::sqrt(static_cast<double>(width));
+}
+
+/// To nearest with `bits` bits of mantissa, the leading one among them.
+double rounded(double value, int bits) {
+  int exponent = 0;
+  const double mantissa = std::frexp(value, &exponent);
+  return std::ldexp(std::nearbyint(std::ldexp(mantissa, bits)), exponent - bits);
+}
 
 std::int64_t next_power_of_two(std::int64_t width) {
   std::int64_t power = 1;
@@ -22,7 +31,6 @@ std::int64_t next_power_of_two(std::int64_t width) {
   }
   return power;
 }
-
 
 } // namespace
 
@@ -39,7 +47,11 @@ std::vector<ScaleCandidate> scale_candidates(const Expectation& expectation) {
   const auto latent = dims.kv_lora_rank + dims.qk_rope_head_dim;
   std::vector<ScaleCandidate> all;
   const auto add = [&](std::string id, std::string formula, double value) {
-    if (std::isfinite(value) && value > 0.0 && std::abs(value / expected - 1.0) > k_same) {
+    const bool known = std::any_of(all.begin(), all.end(), [&](const ScaleCandidate& candidate) {
+      return candidate.id == id && std::abs(value / candidate.value - 1.0) < k_same;
+    });
+    if (std::isfinite(value) && value > 0.0 && std::abs(value / expected - 1.0) > k_same
+        && !known) {
       all.push_back({std::move(id), std::move(formula), value});
     }
   };
@@ -93,6 +105,15 @@ std::vector<ScaleCandidate> scale_candidates(const Expectation& expectation) {
       width("scale.padded_width", wider, 0, "");
     }
   }
+  // Kernels have been handed scales as bf16 or float16 numbers; that is up to 0.4 % off.
+  const auto exact = all.size();
+  for (std::size_t at = 0; at < exact; ++at) {
+    const auto form = all[at];
+    add(form.id, form.formula + ", rounded to bf16", rounded(form.value, 8));
+    add(form.id, form.formula + ", rounded to float16", rounded(form.value, 11));
+  }
+  add("scale.other", "expected, rounded to bf16", rounded(expected, 8));
+  add("scale.other", "expected, rounded to float16", rounded(expected, 11));
   return all;
 }
 
@@ -132,9 +153,9 @@ std::vector<ScaleCandidate> closed_forms_near(const Expectation& expectation, do
             text += power == 0 ? "" : fmt::format(" · mscale^{}", power);
             text += log2e == 0 ? "" : (log2e > 0 ? " · log2 e" : " · ln 2");
             text += twos == 0 ? "" : fmt::format(" · 2^{}", twos);
-            found.push_back({text, value,
-                             base.complexity + std::abs(power) + 2 * std::abs(log2e)
-                                 + 2 * std::abs(twos)});
+            found.push_back(
+                {text, value,
+                 base.complexity + std::abs(power) + 2 * std::abs(log2e) + 2 * std::abs(twos)});
           }
         }
       }

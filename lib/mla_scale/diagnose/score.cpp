@@ -9,11 +9,13 @@ namespace mla_scale::diagnose {
 
 namespace {
 
-constexpr std::array k_coarseness = {0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0};
+constexpr std::array k_coarseness = {0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8};
 /// The variances are estimates: flash kernels round a little less, some others a little more.
 constexpr std::array k_floor_factors = {0.64, 1.0, 1.6};
 
-double square(double x) { return x * x; }
+double square(double x) {
+  return x * x;
+}
 
 } // namespace
 
@@ -81,8 +83,7 @@ Score score(const Sample& sample, std::span<const RowOutcome> outcomes,
         const Row& row = sample.rows[outcome.index];
         if (outcome.has_out) {
           const double variance = floor_factor * outcome.fine + c2 * outcome.coarse;
-          likelihood -=
-              0.5 * row.freedom * (outcome.out_squared / variance + std::log(variance));
+          likelihood -= 0.5 * row.freedom * (outcome.out_squared / variance + std::log(variance));
         }
         if (outcome.has_lse && !lse.empty() && std::isfinite(lse[i])) {
           const double variance = floor_factor * outcome.lse_fine + c2 * outcome.lse_coarse;

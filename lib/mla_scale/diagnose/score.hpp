@@ -35,9 +35,9 @@ using RowPredictor = std::function<Prediction(const Row&)>;
 /// (how much its logits were rounded) as the one free number.
 struct Score {
   double likelihood = -std::numeric_limits<double>::infinity(); ///< out and lse together
-  double out_ratio = 0.0; ///< rms error / rms of a healthy kernel; 0 without out
+  double out_ratio = 0.0;  ///< rms error / rms of a healthy kernel; 0 without out
   double fine_ratio = 0.0; ///< the same against a kernel that rounds no logits
-  double lse_ratio = 0.0; ///< 0 without lse
+  double lse_ratio = 0.0;  ///< 0 without lse
   double worst_head = 0.0; ///< out_ratio (lse_ratio without out) of the worst head
   double coarseness = 0.0; ///< 0: logits in float32; 1: rounded to the dtype
   std::size_t rows = 0;

@@ -65,4 +65,22 @@ std::optional<double> find_cos_sin(const EngineRule& rule, const model::MlaConfi
   return rule.attn_factor ? ratio * view.attn_factor.value_or(1) : ratio;
 }
 
+std::string cos_sin_reason(const EngineRule& rule, const RopeView& view) {
+  switch (rule.cos_sin) {
+  case CosSin::unknown:
+    return {};
+  case CosSin::one:
+    return "it has no such factor";
+  case CosSin::ratio:
+    return view.attention_factor ? "attention_factor is not known to it"
+                                 : "g(factor, mscale) / g(factor, mscale_all_dim)";
+  case CosSin::transformers:
+    return view.attention_factor ? "attention_factor"
+           : view.mscale.value_or(0) != 0 && view.mscale_all_dim.value_or(0) != 0
+               ? "g(factor, mscale) / g(factor, mscale_all_dim)"
+               : "g(factor, 1) unless both mscale keys are there";
+  }
+  return {};
+}
+
 } // namespace mla_scale::engines

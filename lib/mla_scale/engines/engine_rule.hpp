@@ -28,7 +28,8 @@ enum class Key {
 enum class Gate {
   always,               ///< no gate: a factor above 1 is enough
   not_default,          ///< for any rope type but "default"
-  dictionary,           ///< whenever the config has a rope dictionary
+  dictionary,           ///< whenever the rope dictionary says more than "default"
+  factor_or_yarn,       ///< for a factor that is there, and for the yarn types
   all_dim_key,          ///< whenever mscale_all_dim is in the dictionary
   yarn,                 ///< for the rope type "yarn", exactly
   yarn_any,             ///< for "yarn" and "deepseek_yarn"
@@ -68,7 +69,6 @@ enum class Width {
   qk_head_dim, ///< qk_nope_head_dim + qk_rope_head_dim
   latent_dim,  ///< kv_lora_rank + qk_rope_head_dim
   v_head_dim,  ///< v_head_dim
-  key_length,  ///< the GGUF key attention.key_length, which is latent_dim in an MLA GGUF
   fixed_192,   ///< 192, whatever the config says
   twice,       ///< the inverse square root of qk_head_dim is applied twice
   one,         ///< no division: the scale is 1
@@ -110,6 +110,7 @@ struct FamilyNote {
   std::string_view names; ///< family ids or model types, separated by spaces
   Treatment treatment = Treatment::rule;
   std::string_view words = {}; ///< why, or the error in the engine's own words
+  Certainty certainty = Certainty::read;
 };
 
 /// The numbers that an engine comes to for one config.
@@ -143,6 +144,7 @@ struct EngineRule {
   bool required_or_off = false;      ///< their absence switches YaRN off instead
   std::string_view known_types = {}; ///< rope types it knows; another is a KeyError. Empty: any
   bool unknown_type_is_value_error = false; ///< or a ValueError
+  bool counts_default_dictionary = false;   ///< a dictionary that says only "default" counts too
   bool rope_scaling_only = false; ///< rope_parameters, the key of transformers 5, is not seen
   bool nested_is_default = false; ///< a dictionary for each layer kind counts as rope type default
   std::string_view nested_error = {};       ///< or is an error

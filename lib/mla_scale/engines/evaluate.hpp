@@ -7,6 +7,10 @@
 
 namespace mla_scale::engines {
 
+/// Whether two scales are the same number but for rounding: |left - right| <= tolerance *
+/// max(|left|, |right|).
+[[nodiscard]] bool same_scale(double left, double right, double tolerance = 1e-9);
+
 /// What one engine would compute for one config, beside the model's own law.
 struct EngineValue {
   const EngineRule* rule = nullptr;

@@ -84,7 +84,7 @@ GgmlRope read_rope(const EngineRule& rule, const MlaConfig& config) {
 }
 
 double head_scale(const MlaConfig& config) {
-  return 1.0 / std::sqrt(static_cast<double>(*config.dims.qk_head_dim));
+  return std::pow(static_cast<double>(*config.dims.qk_head_dim), -0.5);
 }
 
 Numbers numbers_of(const MlaConfig& config, double magnitude, double cos_sin, std::string reason) {
@@ -93,6 +93,7 @@ Numbers numbers_of(const MlaConfig& config, double magnitude, double cos_sin, st
   numbers.decode = numbers.prefill;
   if (config.rope.rotated) {
     numbers.cos_sin_factor = cos_sin;
+    numbers.cos_sin_reason = "GGUF has no key for mscale";
   }
   numbers.prefill_reason = reason;
   numbers.decode_reason = std::move(reason);
@@ -113,13 +114,14 @@ double rotation_factor(const GgmlRope& rope) {
   return scale::yarn_magnitude(rope.factor, mscale) / scale::yarn_magnitude(rope.factor, all_dim);
 }
 
-std::string explain(const GgmlRope& rope, std::string text) {
+std::string explain(const GgmlRope& rope, const std::string& text) {
   return rope.remark.empty() ? text : rope.remark + "; " + text;
 }
 
 std::string multiplier_words(const GgmlRope& rope) {
-  return rope.all_dim ? fmt::format("yarn_log_multiplier {}", format_number(rope.raw_multiplier()))
-                      : "no yarn_log_multiplier: no mscale";
+  return rope.all_dim
+             ? fmt::format("applies yarn_log_multiplier {}", format_number(rope.raw_multiplier()))
+             : "no yarn_log_multiplier: no mscale";
 }
 
 } // namespace
@@ -190,7 +192,7 @@ Numbers ollama_go(const EngineRule& rule, const MlaConfig& config) {
           ? fmt::format("divides by the root of attention.key_length {}, not of key_length_mla {}",
                         length, *config.dims.qk_head_dim)
           : explain(rope, multiplier_words(rope)));
-  numbers.prefill = magnitude * magnitude / std::sqrt(static_cast<double>(length));
+  numbers.prefill = std::pow(static_cast<double>(length), -0.5) * magnitude * magnitude;
   numbers.decode = numbers.prefill;
   return numbers;
 }

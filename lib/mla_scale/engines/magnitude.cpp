@@ -38,11 +38,23 @@ std::string length_reason(const RopeView& view) {
                      format_number(view.max_positions), format_number(view.original.value_or(0)));
 }
 
+/// `wanted` is the one type that opens the gate.
+std::string wrong_type(const EngineRule& rule, const MlaConfig& config, const RopeView& view,
+                       std::string_view wanted) {
+  if (!view.dictionary) {
+    return "sees no rope scaling";
+  }
+  if (rule.type == TypeReading::type_or_none && !config.rope.type_key
+      && config.rope.rope_type_key) {
+    return "reads the key type, which is missing here, and not rope_type";
+  }
+  return fmt::format("type must be {}, not \"{}\"", wanted, view.type);
+}
+
 /// Why the gate is closed; empty when it is open.
-std::string closed_because(const EngineRule& rule, const RopeView& view) {
-  const std::string quoted = "\"" + view.type + "\"";
-  const bool longer = view.max_positions > view.original.value_or(4096);
-  const std::string nothing = view.dictionary ? "" : "sees no rope dictionary";
+std::string closed_because(const EngineRule& rule, const MlaConfig& config, const RopeView& view) {
+  const bool longer = view.longer;
+  std::string nothing = view.dictionary ? "" : "sees no rope scaling";
   switch (rule.gate) {
   case Gate::always:
     return {};
@@ -52,27 +64,23 @@ std::string closed_because(const EngineRule& rule, const RopeView& view) {
                                   : nothing;
   case Gate::dictionary:
     return nothing;
+  case Gate::factor_or_yarn:
+    return view.factor || is_yarn_name(view.type) ? "" : "sees no factor";
   case Gate::all_dim_key:
     return view.mscale_all_dim ? "" : nothing.empty() ? "mscale_all_dim is missing" : nothing;
   case Gate::yarn:
-    return view.type == "yarn" ? ""
-           : nothing.empty()   ? "type must be exactly yarn, not " + quoted
-                               : nothing;
+    return view.type == "yarn" ? "" : wrong_type(rule, config, view, "exactly yarn");
   case Gate::yarn_any:
-    return is_yarn_name(view.type) ? ""
-           : nothing.empty()       ? "type must be yarn, not " + quoted
-                                   : nothing;
+    return is_yarn_name(view.type) ? "" : wrong_type(rule, config, view, "yarn");
   case Gate::deepseek_yarn:
     return view.type == "deepseek_yarn" ? ""
-           : nothing.empty()            ? "type must be exactly deepseek_yarn, not " + quoted
-                                        : nothing;
+                                        : wrong_type(rule, config, view, "exactly deepseek_yarn");
   case Gate::longer_than_original:
     return !nothing.empty() ? nothing : longer ? "" : length_reason(view);
   case Gate::yarn_and_longer:
-    return view.type != "yarn"
-               ? (nothing.empty() ? "type must be exactly yarn, not " + quoted : nothing)
-           : longer ? ""
-                    : length_reason(view);
+    return view.type != "yarn" ? wrong_type(rule, config, view, "exactly yarn")
+           : longer            ? ""
+                               : length_reason(view);
   case Gate::original_given:
     return view.original.value_or(0) > 0 ? ""
            : nothing.empty()             ? "original_max_position_embeddings is missing"
@@ -132,7 +140,7 @@ Magnitude find_magnitude(const EngineRule& rule, const MlaConfig& config, const 
     magnitude.reason = "has no mscale";
     return magnitude;
   }
-  magnitude.reason = closed_because(rule, view);
+  magnitude.reason = closed_because(rule, config, view);
   if (!magnitude.reason.empty()) {
     return magnitude;
   }

@@ -23,6 +23,9 @@ struct Magnitude {
                                                  const model::MlaConfig& config,
                                                  const RopeView& view, const Magnitude& magnitude);
 
+/// What the rule takes for that factor, in words.
+[[nodiscard]] std::string cos_sin_reason(const EngineRule& rule, const RopeView& view);
+
 /// The error that the checks of transformers 5 on required keys end in; empty when they pass.
 [[nodiscard]] std::string missing_required_keys(const model::MlaConfig& config,
                                                 const RopeView& view);

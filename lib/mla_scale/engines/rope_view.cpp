@@ -95,6 +95,15 @@ RopeView view_rope(const EngineRule& rule, const MlaConfig& config) {
   view.attention_factor = given(rope.attention_factor);
   view.attn_factor = given(rope.attn_factor);
   view.original = given(rope.original_max_position_embeddings);
+  const bool says_nothing = config.format == Format::huggingface && view.type == "default"
+                            && !view.factor && !view.factor_is_null;
+  if (says_nothing && !rule.counts_default_dictionary) {
+    view.dictionary = false;
+    view.error.clear();
+  }
+  const bool length_known =
+      config.dims.max_position_embeddings.was_read() || config.format == Format::deepseek;
+  view.longer = !length_known || view.max_positions > view.original.value_or(4096);
   view.apply = rope.apply_scaling.value;
   const std::string& pointer = rope.apply_scaling.origin.pointer;
   view.apply_key = pointer.substr(std::min(pointer.size(), pointer.rfind('/') + 1));

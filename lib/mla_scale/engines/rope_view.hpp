@@ -18,7 +18,8 @@ struct RopeView {
   std::optional<bool> apply;
   std::string apply_key; ///< its name in the file
   double max_positions = 0;
-  std::string error; ///< the engine already fails on reading them
+  bool longer = true; ///< max_positions exceeds the original, or is not in the file
+  std::string error;  ///< the engine already fails on reading them
 };
 
 /// Reads the config with the rule's preferences of keys.

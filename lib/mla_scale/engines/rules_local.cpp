@@ -9,7 +9,8 @@ constexpr FamilyNote k_llama[] = {
     {"kimi_linear", Treatment::plain, "kimi-linear: 1/sqrt(key_length_mla), NoPE"},
     {"minicpm3", Treatment::plain, "minicpm3.cpp L68: 1/sqrt(key_length)"},
     {"plm", Treatment::plain, "plm.cpp L49: 1/sqrt(key_length)"},
-    {"deepseek_v2 deepseek_v3 deepseek_v32 kimi_k25 youtu glm4_moe_lite glm_moe_dsa mistral4 "
+    {"deepseek_v2 deepseek_v3 deepseek_v32 deepseek2 kimi_k25 youtu glm4_moe_lite glm_moe_dsa "
+     "mistral4 "
      "mistral_large_3",
      Treatment::rule,
      {}},
@@ -37,7 +38,7 @@ constexpr EngineRule k_rules[] = {
      .versions = "since #18006 (609a2d026, 2025-12-14); read at 663054a82 (2026-07-24)",
      .gate = Gate::always,
      .mistral = MistralReading::ignored,
-     .mistral_words = "the converter always writes yarn_log_multiplier 0.1",
+     .mistral_words = "the converter writes it whatever apply_scale says",
      .families = k_llama,
      .reads_gguf = true,
      .special = llama_cpp,
@@ -85,6 +86,7 @@ constexpr EngineRule k_rules[] = {
      .versions = "v0.13.0 to v0.29; removed in v0.30.0",
      .gate = Gate::always,
      .families = k_ollama,
+     .only_families = "deepseek_v2 deepseek_v3 deepseek2 kimi_k25 youtu glm4_moe_lite unknown",
      .reads_gguf = true,
      .special = ollama_go,
      .formula = "(1 + yarn_log_multiplier * ln factor)^2 / sqrt(attention.key_length)",
@@ -175,6 +177,7 @@ constexpr EngineRule k_rules[] = {
      .gate = Gate::dictionary,
      .prefill = {.magnitude = false},
      .decode = {.magnitude = false},
+     .only_families = k_deepseek_models,
      .source = "onnxruntime/mobius components/_deepseek_mla.py@78437cd0 L97"},
 };
 

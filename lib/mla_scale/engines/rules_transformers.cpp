@@ -6,7 +6,7 @@ namespace {
 constexpr std::string_view k_types_5 = "default linear dynamic yarn longrope llama3 proportional";
 constexpr std::string_view k_types_4 = "default linear dynamic yarn longrope llama3";
 constexpr std::string_view k_runs_remote =
-    "model_type is not registered: the model's own code runs (trust_remote_code)";
+    "not registered: only with the model's own code (trust_remote_code)";
 constexpr std::string_view k_not_registered = "has no class for this model";
 constexpr std::string_view k_large3_error =
     "ValueError: model type `mistral_large3` but Transformers does not recognize this architecture";
@@ -15,7 +15,9 @@ constexpr std::string_view k_ref_error =
 
 /// What 5.17.0 said when it was executed on published configs, and git grep kv_lora_rank @decba1d2.
 constexpr FamilyNote k_families[] = {
-    {"kimi_k2 longcat_flash_ngram longcat_next bailing_hybrid kimi_k3 kimi_vl",
+    {"kimi_k2 longcat_flash_ngram LongcatFlashNgramForCausalLM LongcatCausalLM longcat_next "
+     "bailing_hybrid kimi_k3 "
+     "kimi_vl",
      Treatment::remote_code, k_runs_remote},
     {"mistral_large3 mistral_large_3", Treatment::fails, k_large3_error},
     {"deepseek_ref", Treatment::fails, k_ref_error},
@@ -36,7 +38,9 @@ constexpr std::string_view k_before_47435 = "leaves mscale out (added by #47435 
 constexpr FamilyNote k_families_50[] = {
     {"deepseek_v2", Treatment::plain, k_before_47435},
     {"mistral4", Treatment::plain, k_before_47435},
-    {"kimi_k2 longcat_flash_ngram longcat_next bailing_hybrid kimi_k3 kimi_vl minicpm3",
+    {"kimi_k2 longcat_flash_ngram LongcatFlashNgramForCausalLM LongcatCausalLM longcat_next "
+     "bailing_hybrid kimi_k3 "
+     "kimi_vl minicpm3",
      Treatment::remote_code, k_runs_remote},
     {"mistral_large3 mistral_large_3", Treatment::fails, k_large3_error},
     {"deepseek_ref", Treatment::fails, k_ref_error},
@@ -50,7 +54,9 @@ constexpr FamilyNote k_families_50[] = {
 constexpr FamilyNote k_families_454[] = {
     {"deepseek_v2", Treatment::plain, k_before_47435},
     {"mistral4", Treatment::plain, k_before_47435},
-    {"kimi_k2 longcat_flash_ngram longcat_next bailing_hybrid kimi_k3 kimi_vl minicpm3 kimi_linear "
+    {"kimi_k2 longcat_flash_ngram LongcatFlashNgramForCausalLM LongcatCausalLM longcat_next "
+     "bailing_hybrid kimi_k3 "
+     "kimi_vl minicpm3 kimi_linear "
      "deepseek_v32 sarvam_mla pangu_ultra_moe",
      Treatment::remote_code, k_runs_remote},
     {"deepseek_v4 deepseek_v41 mistral_large3 mistral_large_3 deepseek_ref dots3_note plm motif "
@@ -60,7 +66,9 @@ constexpr FamilyNote k_families_454[] = {
 };
 
 constexpr FamilyNote k_families_451[] = {
-    {"kimi_k2 longcat_flash_ngram longcat_next bailing_hybrid kimi_k3 kimi_vl minicpm3 kimi_linear "
+    {"kimi_k2 longcat_flash_ngram LongcatFlashNgramForCausalLM LongcatCausalLM longcat_next "
+     "bailing_hybrid kimi_k3 "
+     "kimi_vl minicpm3 kimi_linear "
      "deepseek_v32 deepseek_v2 sarvam_mla pangu_ultra_moe longcat_flash",
      Treatment::remote_code, k_runs_remote},
     {"deepseek_v4 deepseek_v41 mistral4 mistral_large3 mistral_large_3 deepseek_ref dots3_note plm "
@@ -126,6 +134,7 @@ constexpr EngineRule k_rules[] = {
      .type = TypeReading::type_only,
      .known_types = "linear dynamic yarn default",
      .unknown_type_is_value_error = true,
+     .counts_default_dictionary = true,
      .only_families = "deepseek_v2 deepseek_v3 kimi_k25 unknown",
      .note = "type is read, rope_type is not; attention_factor is not known",
      .source = "intel/auto-round modeling_deepseek.py@3fc2c52a (copy of V3's)"},

@@ -1,5 +1,7 @@
 #include <mla_scale/engines/rule_tables.hpp>
 
+#include <array>
+
 namespace mla_scale::engines {
 namespace {
 
@@ -9,25 +11,40 @@ constexpr std::string_view k_native_small4 =
 
 /// vllm-project/vllm vllm/transformers_utils/model_arch_config_convertor.py@00bb6f59 and the model
 /// files named in the words.
-constexpr FamilyNote k_families[] = {
-    {"kimi_linear", Treatment::plain, "kimi_linear.py@01d99586: NoPE, no mscale"},
-    {"kimi_k3", Treatment::plain, "kimi_k3/nvidia/mla.py@01b867e8: NoPE, no mscale"},
-    {"glm5_next", Treatment::plain, "no rope, no mscale"},
-    {"bailing_hybrid", Treatment::plain, "bailing_moe_linear.py@055e47c2: no mscale, even if yarn"},
-    {"pangu_ultra_moe", Treatment::plain,
-     "openpangu.py@0084eaff: the config's rope scaling is ignored"},
-    {"hy_v4", Treatment::ordinary_heads, "its adapter applies no mscale"},
-    {"minicpm3", Treatment::ordinary_heads,
-     "minicpm3.py@009ccee0: ordinary multi-head attention, no mscale"},
-    {"deepseek_v4 deepseek_v41", Treatment::plain,
-     "deepseek_v4/attention.py@0484480b: head_dim^-1/2, never mscale"},
-    {"sarvam_mla", Treatment::deepseek_yarn, "sarvam.py@055e47c2"},
-    {"mistral4", Treatment::ordinary_heads, k_native_small4},
-    {"deepseek_v2 deepseek_v3 deepseek_v32 deepseek_mtp glm_moe_dsa glm4_moe_lite longcat_flash "
-     "axk1 k3_dspark dots3_note kimi_k25",
-     Treatment::rule,
-     {}},
+constexpr std::array k_families = {
+    FamilyNote{"kimi_linear", Treatment::plain, "kimi_linear.py@01d99586: NoPE, no mscale"},
+    FamilyNote{"kimi_k3", Treatment::plain, "kimi_k3/nvidia/mla.py@01b867e8: NoPE, no mscale"},
+    FamilyNote{"glm5_next", Treatment::plain, "no rope, no mscale"},
+    FamilyNote{"bailing_hybrid", Treatment::plain,
+               "bailing_moe_linear.py@055e47c2: no mscale, even if yarn"},
+    FamilyNote{"pangu_ultra_moe", Treatment::plain,
+               "openpangu.py@0084eaff: the config's rope scaling is ignored"},
+    FamilyNote{"hy_v4", Treatment::ordinary_heads, "its adapter applies no mscale"},
+    FamilyNote{"minicpm3", Treatment::ordinary_heads,
+               "minicpm3.py@009ccee0: ordinary multi-head attention, no mscale"},
+    FamilyNote{"deepseek_v4 deepseek_v41", Treatment::plain,
+               "deepseek_v4/attention.py@0484480b: head_dim^-1/2, never mscale"},
+    FamilyNote{"sarvam_mla", Treatment::deepseek_yarn, "sarvam.py@055e47c2"},
+    FamilyNote{"mistral4", Treatment::plain, k_native_small4, Certainty::inferred},
+    FamilyNote{
+        "deepseek_v2 deepseek_v3 deepseek_v32 deepseek_mtp glm_moe_dsa glm4_moe_lite longcat_flash "
+        "axk1 k3_dspark dots3_note kimi_k25",
+        Treatment::rule,
+        {}},
 };
+
+/// In the week of #56446 Small 4 went through the same adapter as Large 3.
+constexpr auto with_mistral4_by_rule() {
+  auto families = k_families;
+  for (FamilyNote& note : families) {
+    if (note.names == "mistral4") {
+      note = FamilyNote{"mistral4", Treatment::rule, {}, Certainty::inferred};
+    }
+  }
+  return families;
+}
+
+constexpr auto k_families_56446 = with_mistral4_by_rule();
 
 constexpr std::string_view k_nested = "KeyError: 'rope_type'";
 
@@ -58,7 +75,7 @@ constexpr EngineRule k_rules[] = {
      .attn_factor = true,
      .mistral = MistralReading::ignored,
      .mistral_words = "the adapter says attention_factor 1.0, which the model file did not look at",
-     .families = k_families,
+     .families = k_families_56446,
      .note = "Mistral Large 3 lost accuracy in this week",
      .source = "https://github.com/vllm-project/vllm/pull/56446, /pull/57563",
      .certainty = Certainty::reported},

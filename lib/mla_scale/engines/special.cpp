@@ -26,10 +26,11 @@ Numbers nemo_automodel(const EngineRule& rule, const model::MlaConfig& config) {
                           format_number(view.max_positions), format_number(*view.original));
   }
   Numbers numbers;
-  numbers.prefill = multiplier / std::sqrt(static_cast<double>(*config.dims.qk_head_dim));
+  numbers.prefill = std::pow(static_cast<double>(*config.dims.qk_head_dim), -0.5) * multiplier;
   numbers.decode = numbers.prefill;
   if (config.rope.rotated) {
     numbers.cos_sin_factor = 1.0;
+    numbers.cos_sin_reason = "it has no such factor";
   }
   numbers.prefill_reason = reason;
   numbers.decode_reason = std::move(reason);

@@ -2,6 +2,7 @@
 #include <mla_scale/report/engines_text.hpp>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -13,6 +14,8 @@ using engines::EngineValue;
 /// Room for the widest rows; names of engines are shown where they fit behind that.
 constexpr int k_table_columns = 80;
 constexpr int k_room_for_names = 30;
+/// Rules that do not take the model are named up to this number.
+constexpr std::size_t k_most_listed = 12;
 
 enum class Verdict { agrees, differs, fails, not_taken };
 
@@ -51,9 +54,9 @@ public:
   }
 
   [[nodiscard]] std::string header() const {
-    return m_style.dim(fmt::format("  {:<{}}  {:<12}  {:<12}  {:<6}  {:<7}  {}{}", "engine", m_id,
-                                   "prefill", "decode", "cossin", "verdict", "known",
-                                   m_names ? "     name" : ""))
+    return m_style.dim(fmt::format("  {:<{}}  {:<12}  {:<12}  {:<7}  {:<7}  {}{}", "engine", m_id,
+                                   "prefill", "decode", "cos/sin", "verdict", "how sure",
+                                   m_names ? " name" : ""))
            + "\n";
   }
 
@@ -61,8 +64,8 @@ public:
     const std::string name =
         m_names ? fmt::format("{:<8} {}", to_string(value.certainty), value.rule->name)
                 : std::string(to_string(value.certainty));
-    return fmt::format("  {:<{}}  {:<12}  {:<12}  {:<6}  {}  {}\n", value.rule->id, m_id,
-                       number(value.prefill, 9), number(value.decode, 9),
+    return fmt::format("  {:<{}}  {:<12}  {:<12}  {:<7}  {}  {}\n", value.rule->id, m_id,
+                       number(value.prefill, 8), number(value.decode, 8),
                        number(value.cos_sin_factor, 5), mark(verdict_of(value), m_style), name);
   }
 
@@ -114,17 +117,45 @@ std::string list_line(std::string_view label, const std::string& ids, const Term
   return ids.empty() ? "" : hanging(fmt::format("  {:<10}", label), 12, ids, style.width);
 }
 
+/// The different prefill scales with the number of rules that come to each, commonest first.
+std::string list_values(const EngineComparison& comparison) {
+  std::vector<std::pair<double, int>> values;
+  for (const EngineValue& value : comparison.values) {
+    if (!value.prefill) {
+      continue;
+    }
+    const auto known = std::find_if(values.begin(), values.end(), [&](const auto& one) {
+      return engines::same_scale(one.first, *value.prefill);
+    });
+    if (known == values.end()) {
+      values.emplace_back(*value.prefill, 1);
+    } else {
+      ++known->second;
+    }
+  }
+  std::stable_sort(values.begin(), values.end(),
+                   [](const auto& left, const auto& right) { return left.second > right.second; });
+  std::string text;
+  for (const auto& [value, count] : values) {
+    text += fmt::format("{}{:.8g} by {}", text.empty() ? "" : ", ", value, count);
+  }
+  return text.empty() ? "none" : text;
+}
+
 std::string summary(const EngineComparison& comparison, const TerminalStyle& style) {
   const EngineCounts counts = count_engines(comparison);
   const int taken = counts.agree + counts.differ + counts.fail;
   std::string text = list_line("outliers", list_ids(comparison, Verdict::differs, true), style);
-  text += list_line("  older", list_ids(comparison, Verdict::differs, false), style);
+  text += list_line("older", list_ids(comparison, Verdict::differs, false), style);
   text += list_line("failing", list_ids(comparison, Verdict::fails, true), style);
-  text += list_line("  older", list_ids(comparison, Verdict::fails, false), style);
+  text += list_line("older", list_ids(comparison, Verdict::fails, false), style);
+  text += hanging("  values    ", 12, "prefill " + list_values(comparison), style.width);
   const std::string sentence = fmt::format(
       "{} of {} rules agree with the model's own law, {} differ, {} fail{}", counts.agree, taken,
       counts.differ, counts.fail,
-      counts.not_taken > 0 ? fmt::format("; {} do not take this model", counts.not_taken) : "");
+      counts.not_taken == 0 ? ""
+                            : fmt::format("; {} {} not take this model", counts.not_taken,
+                                          counts.not_taken == 1 ? "does" : "do"));
   return text + hanging("  summary   ", 12, sentence, style.width);
 }
 
@@ -140,24 +171,25 @@ std::string rows(const EngineComparison& comparison, const Table& table, Verdict
   return text;
 }
 
-/// Engines that do not take the model, one line a reason.
+/// Engines that do not take the model, one line a reason; many are counted.
 std::string not_taken(const EngineComparison& comparison, const TerminalStyle& style) {
-  std::vector<std::pair<std::string, std::string>> reasons;
+  std::vector<std::pair<std::string, std::vector<std::string_view>>> reasons;
   for (const EngineValue& value : comparison.values) {
     if (verdict_of(value) != Verdict::not_taken) {
       continue;
     }
-    const auto known = std::find_if(reasons.begin(), reasons.end(),
-                                    [&](const auto& one) { return one.first == value.because; });
+    auto known = std::find_if(reasons.begin(), reasons.end(),
+                              [&](const auto& one) { return one.first == value.because; });
     if (known == reasons.end()) {
-      reasons.emplace_back(value.because, value.rule->id);
-    } else {
-      known->second += ", " + std::string(value.rule->id);
+      known = reasons.insert(reasons.end(), {value.because, {}});
     }
+    known->second.push_back(value.rule->id);
   }
   std::string text;
   for (const auto& [reason, ids] : reasons) {
-    text += hanging("  ", 2, fmt::format("not taken, {}: {}", escape_control(reason), ids),
+    const std::string who = ids.size() > k_most_listed ? fmt::format("{} rules", ids.size())
+                                                       : fmt::format("{}", fmt::join(ids, ", "));
+    text += hanging("  ", 2, fmt::format("not taken, {}: {}", escape_control(reason), who),
                     style.width);
   }
   return text;

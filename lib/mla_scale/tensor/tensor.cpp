@@ -42,19 +42,16 @@ void read_row(const View3& view, std::int64_t token, std::int64_t head, std::int
               std::int64_t count, Number* out) {
   const Tensor& tensor = *view.tensor;
   const std::byte* from = address(tensor, element_of(view, token, head, first));
-  const auto size = static_cast<std::int64_t>(size_of(tensor.dtype));
-  const std::int64_t step = view.width_stride * size;
-  with_decoder(tensor.dtype, tensor.big_endian, [&](auto decode) {
+  with_decoder(tensor.dtype, tensor.big_endian, [&](const auto& decode) {
+    constexpr std::int64_t k_size = std::remove_cvref_t<decltype(decode)>::k_size;
+    // A step known to the compiler lets it vectorise the common case.
     if (view.width_stride == 1) {
-      // A constant step lets the compiler vectorise the common case.
-      constexpr bool narrow = sizeof(decode(from)) == sizeof(float);
-      const std::int64_t constant = narrow ? size : step;
       for (std::int64_t i = 0; i < count; ++i) {
-        out[i] = static_cast<Number>(decode(from + i * constant));
+        out[i] = static_cast<Number>(decode(from + i * k_size));
       }
     } else {
       for (std::int64_t i = 0; i < count; ++i) {
-        out[i] = static_cast<Number>(decode(from + i * step));
+        out[i] = static_cast<Number>(decode(from + i * view.width_stride * k_size));
       }
     }
   });
@@ -92,7 +89,7 @@ std::int64_t Tensor::element_count() const {
 double Tensor::at(std::span<const std::int64_t> index) const {
   const std::byte* from = address(*this, offset_of(*this, index));
   return with_decoder(dtype, big_endian,
-                      [&](auto decode) { return static_cast<double>(decode(from)); });
+                      [&](const auto& decode) { return static_cast<double>(decode(from)); });
 }
 
 std::int64_t Tensor::integer_at(std::span<const std::int64_t> index) const {

@@ -69,6 +69,9 @@ bool is_allowed(std::string_view global) {
 /// Containers inside containers beyond this are no capture.
 constexpr int k_max_depth = 4;
 constexpr std::size_t k_max_names = 65536;
+/// Strides of 0 make large tensors of small storages, as torch's expand does over heads; beyond
+/// this the size of the file would not bound the work.
+constexpr std::int64_t k_max_repeats = 1024;
 
 /// Turns the objects of data.pkl into tensors over the archive's storages.
 class Builder {
@@ -172,6 +175,10 @@ private:
     if (type == nullptr) {
       return error(name, "has no known element type");
     }
+    const std::size_t metadata = with_dtype ? 7 : 6;
+    if (arguments.size() > metadata && !m_pickle[arguments[metadata]].children.empty()) {
+      return error(name, "is a conjugated or negated view", ErrorKind::unsupported);
+    }
     const PickleObject& offset = m_pickle[arguments[1]];
     const auto shape = integers(arguments[2]);
     const auto strides = integers(arguments[3]);
@@ -197,6 +204,10 @@ private:
       std::int64_t reach = 0;
       fits = !__builtin_mul_overflow(shape[i] - 1, strides[i], &reach)
              && !__builtin_add_overflow(last, reach, &last);
+    }
+    if (fits && *count / k_max_repeats > available) {
+      return error(name, fmt::format("its shape {} repeats its storage more than {} times",
+                                     shape_text(shape), k_max_repeats));
     }
     if (!fits || (*count > 0 && last >= available)) {
       return error(name,

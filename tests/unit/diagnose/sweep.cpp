@@ -5,16 +5,16 @@
 
 #include <fmt/format.h>
 
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <fstream>
 #include <iostream>
 #include <map>
+#include <mutex>
 #include <sstream>
 #include <string>
 #include <thread>
-#include <atomic>
-#include <mutex>
 #include <vector>
 
 namespace {
@@ -87,20 +87,17 @@ int main(int count, char** arguments) {
     for (std::size_t at = next++; at < cases.size(); at = next++) {
       const auto& one = cases[at];
       const auto begin = std::chrono::steady_clock::now();
-      const auto capture =
-          tensor::read_capture({one.inputs, one.file}, one.expectation.geometry);
+      const auto capture = tensor::read_capture({one.inputs, one.file}, one.expectation.geometry);
       std::string got;
       std::string more;
       if (!capture) {
         got = to_string(capture.error());
       } else {
-        const auto problem =
-            reference::make_problem(*capture, reference::Form::expanded,
-                                    one.expectation.softmax_scale,
-                                    one.expectation.geometry.qk_rope_head_dim);
-        const auto report =
-            problem ? diagnose::diagnose(*problem, *capture, one.expectation)
-                    : Result<diagnose::Report>(problem.error());
+        const auto problem = reference::make_problem(*capture, reference::Form::expanded,
+                                                     one.expectation.softmax_scale,
+                                                     one.expectation.geometry.qk_rope_head_dim);
+        const auto report = problem ? diagnose::diagnose(*problem, *capture, one.expectation)
+                                    : Result<diagnose::Report>(problem.error());
         if (!report) {
           got = to_string(report.error());
         } else {
@@ -120,8 +117,7 @@ int main(int count, char** arguments) {
           }
         }
       }
-      seconds[at] =
-          std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+      seconds[at] = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
       verdicts[at] = got == one.bug ? 1 : 0;
       lines[at] = fmt::format("{} {} -> {} ({:.2f} s) {}", got == one.bug ? "ok  " : "MISS",
                               one.file.substr(one.file.rfind('/') + 1), got, seconds[at],

@@ -60,3 +60,31 @@ TEST_CASE("The transformers row gives what transformers 5.17.0 gave when it was 
   }
   CHECK(compared == 68);
 }
+
+TEST_CASE("The transformers row gives what transformers 5.17.0 gave for published configs") {
+  const json::Document document = oracle();
+  const engines::EngineRule* rule = engines::find_engine_rule("transformers");
+  REQUIRE(rule != nullptr);
+  int compared = 0;
+  for (auto row = document.root().find("zoo")->first(); row; row = row->next()) {
+    const std::string file(row->find("file")->as_string().value());
+    INFO(file);
+    const std::string path = TESTDATA "/zoo/" + file;
+    const model::LoadedModel loaded = model::load_model({path, path});
+    REQUIRE(loaded.config() != nullptr);
+    const engines::EngineValue value = engines::evaluate(*rule, *loaded.config(), nullptr);
+    ++compared;
+    if (const auto error = row->find("error")) {
+      CHECK(value.error == error->as_string().value());
+      continue;
+    }
+    REQUIRE(value.prefill);
+    CHECK(*value.prefill == Approx(row->find("scaling")->as_number().value()).epsilon(1e-12));
+    CHECK(*value.decode == *value.prefill);
+    if (const auto rotation = row->find("attention_scaling"); !rotation->is_null()) {
+      REQUIRE(value.cos_sin_factor);
+      CHECK(*value.cos_sin_factor == Approx(rotation->as_number().value()).epsilon(1e-12));
+    }
+  }
+  CHECK(compared == 10);
+}

@@ -34,7 +34,7 @@ inline void write(const std::filesystem::path& path, std::string_view content) {
 inline std::string little_endian(std::uint64_t value, std::size_t size) {
   std::string bytes;
   for (std::size_t i = 0; i < size; ++i) {
-    bytes += static_cast<char>(value >> (8 * i) & 0xFF);
+    bytes += i < 8 ? static_cast<char>(value >> (8 * i) & 0xFF) : '\0';
   }
   return bytes;
 }
@@ -78,13 +78,17 @@ inline std::string safetensors(const std::vector<Entry>& entries,
 
 inline std::string f32(const std::vector<float>& values) {
   std::string bytes(values.size() * 4, '\0');
-  std::memcpy(bytes.data(), values.data(), bytes.size());
+  if (!values.empty()) {
+    std::memcpy(bytes.data(), values.data(), bytes.size());
+  }
   return bytes;
 }
 
 inline std::string i64(const std::vector<std::int64_t>& values) {
   std::string bytes(values.size() * 8, '\0');
-  std::memcpy(bytes.data(), values.data(), bytes.size());
+  if (!values.empty()) {
+    std::memcpy(bytes.data(), values.data(), bytes.size());
+  }
   return bytes;
 }
 

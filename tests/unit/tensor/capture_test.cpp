@@ -222,6 +222,26 @@ TEST_CASE("A latent as wide as the cache holds kv_c and then k_pe") {
   CHECK(capture.k_pe->at(3, 0, 1) == 39);
 }
 
+TEST_CASE("Empty tensors are read as captures of no rows") {
+  const Capture capture = read_all({counted("q", {0, 2, 5, 6}), counted("k", {0, 2, 7, 6}),
+                                    counted("v", {0, 2, 7, 3}), counted("kv_c", {0, 7, 8})});
+  CHECK(capture.query_rows == 0);
+  CHECK(capture.key_rows == 0);
+  CHECK(read_all({counted("q", {0, 2, 6})}).query_rows == 0);
+}
+
+TEST_CASE("A q in two parts is put together") {
+  const Capture capture = read_all({counted("q_nope", {2, 5, 4}), counted("q_pe", {2, 5, 2}),
+                                    counted("k", {2, 7, 6}), counted("v", {2, 7, 3})});
+  CHECK(capture.level == "expanded");
+  CHECK(capture.q->width == 6);
+  CHECK(capture.q->at(3, 1, 3) == 20 + 3 * 4 + 3);
+  CHECK(capture.q->at(3, 1, 5) == 10 + 3 * 2 + 1);
+  CHECK(capture.q->tensor->dtype == Dtype::f32);
+  CHECK_THAT(refuse({counted("q_nope", {5, 2, 4}), {"q_pe", "BF16", {5, 2, 2}, {}}}).message,
+             Contains("bf16"));
+}
+
 TEST_CASE("Weights of all heads beside one rank's queries are refused, or unused with k and v") {
   const std::vector<Entry> latent = {counted("q", {5, 2, 6}), counted("kv_c", {7, 8}),
                                      counted("k_pe", {7, 2}), counted("kv_b_proj", {28, 8})};
@@ -311,6 +331,12 @@ TEST_CASE("Float8 is scaled by one number or one for each head; other types are 
   double row[3] = {};
   two.q->read(4, 1, 0, 3, row);
   CHECK(row[2] == 0.25);
+  const Capture weights =
+      read_all({{"kv_b_proj.weight", "F8_E4M3", {10, 8}, std::string(80, '\x40')},
+                {"kv_b_proj.weight_scale", "F32", {}, f32({0.25F})}},
+               {}, {}, {4, 8, 2, 1, 3});
+  CHECK(weights.w_uk->at(1, 1, 7) == 0.5);
+  CHECK(weights.w_uv->at(2, 0, 0) == 0.5);
   CHECK(has_note(read_all({{"q", "F8_E4M3", {5, 2, 3}, ones}}, {}, {}, {4, 8, 2, 1, 3}),
                  "without a scale"));
   const Capture not_applied =

@@ -1,5 +1,4 @@
-#include "parallel.hpp"
-
+#include <mla_scale/core/parallel.hpp>
 #include <mla_scale/tensor/safetensors_writer.hpp>
 #include <mla_scale/tensor/sampling/generator.hpp>
 #include <mla_scale/tensor/sampling/rounding.hpp>
@@ -80,6 +79,12 @@ public:
   }
 
 private:
+  template <typename Work>
+  void for_each_head(const Work& work) const {
+    parallel_for(size(m_heads), m_parameters.threads,
+                 [&](std::size_t head) { work(static_cast<std::int64_t>(head)); });
+  }
+
   /// Weights of head h are kept as [rank][nope + v]: the inner loop then runs along both.
   void draw_weights() {
     const std::int64_t rows = m_nope + m_value;
@@ -87,7 +92,7 @@ private:
     const double root = std::sqrt(static_cast<double>(m_rank));
     m_weights.resize(size(m_heads * rows * m_rank));
     std::vector<Result<void>> written(size(m_heads));
-    for_each_index(m_parameters.threads, m_heads, [&](std::int64_t head) {
+    for_each_head([&](std::int64_t head) {
       Numbers values(size(rows * m_rank));
       for (std::int64_t i = 0; i < rows * m_rank; ++i) {
         const double weight =
@@ -122,7 +127,7 @@ private:
     Numbers values(size(count * m_heads * m_value));
     Numbers queries_before(size(queries * m_heads * width));
     Numbers queries_after(queries_before.size());
-    for_each_index(m_parameters.threads, m_heads, [&](std::int64_t head) {
+    for_each_head([&](std::int64_t head) {
       const Numbers expanded = expand(head, latent, count);
       for (std::int64_t t = 0; t < count; ++t) {
         const double* row = &expanded[size(t * (m_nope + m_value))];
@@ -157,17 +162,26 @@ private:
   /// [count, nope + v]: the weights of one head times the latent, summed over the rank in order.
   Numbers expand(std::int64_t head, const Numbers& latent, std::int64_t count) const {
     const std::int64_t rows = m_nope + m_value;
-    Numbers expanded(size(count * rows));
-    for (std::int64_t t = 0; t < count; ++t) {
+    // Four tokens at a time use each weight four times; zeros fill the last group.
+    const auto at = [&](std::int64_t t, std::int64_t l) {
+      return t < count ? latent[size(t * m_rank + l)] : 0.0;
+    };
+    Numbers expanded(size((count + 3) / 4 * 4 * rows));
+    for (std::int64_t t = 0; t < count; t += 4) {
       double* sums = &expanded[size(t * rows)];
       for (std::int64_t l = 0; l < m_rank; ++l) {
-        const double c = latent[size(t * m_rank + l)];
+        const double c[] = {at(t, l), at(t + 1, l), at(t + 2, l), at(t + 3, l)};
         const float* weights = &m_weights[size((head * m_rank + l) * rows)];
         for (std::int64_t r = 0; r < rows; ++r) {
-          sums[r] += c * static_cast<double>(weights[r]);
+          const auto weight = static_cast<double>(weights[r]);
+          sums[r] += c[0] * weight;
+          sums[rows + r] += c[1] * weight;
+          sums[2 * rows + r] += c[2] * weight;
+          sums[3 * rows + r] += c[3] * weight;
         }
       }
     }
+    expanded.resize(size(count * rows));
     for (double& value : expanded) {
       value = round(value);
     }
@@ -310,13 +324,14 @@ std::string_view to_string(Distribution distribution) {
   return row_of(distribution).name;
 }
 
-Result<void> write_sample(const SampleParameters& given, const std::filesystem::path& path) {
+Result<std::vector<TensorPlan>> write_sample(const SampleParameters& given,
+                                             const std::filesystem::path& path) {
   SampleParameters parameters = given;
   if (parameters.heads == 0) {
     parameters.heads = parameters.geometry.num_attention_heads;
   }
   if (const Result<void> usable = check(parameters); !usable) {
-    return usable;
+    return usable.error();
   }
   const Geometry& geometry = parameters.geometry;
   const std::int64_t queries = parameters.seq_len;
@@ -351,9 +366,12 @@ Result<void> write_sample(const SampleParameters& given, const std::filesystem::
     return writer.error();
   }
   if (const Result<void> written = Sampler(parameters, *writer).run(); !written) {
-    return written;
+    return written.error();
   }
-  return writer->commit();
+  if (const Result<void> named = writer->commit(); !named) {
+    return named.error();
+  }
+  return plan;
 }
 
 } // namespace mla_scale::tensor::sampling

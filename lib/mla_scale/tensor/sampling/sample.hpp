@@ -2,6 +2,7 @@
 
 #include <mla_scale/core/result.hpp>
 #include <mla_scale/tensor/capture.hpp>
+#include <mla_scale/tensor/safetensors_writer.hpp>
 
 #include <cstdint>
 #include <filesystem>
@@ -26,9 +27,9 @@ enum class Distribution {
 /// What a sample is made for. Numbers of a model, but no model: `tensor` knows none.
 struct SampleParameters {
   Geometry geometry;
-  std::int64_t heads = 0;      ///< written: a divisor of the geometry's, 0 for all
-  std::int64_t seq_len = 160;  ///< query rows
-  std::int64_t prefix_len = 0; ///< key rows before the first query row
+  std::int64_t heads = 0;       ///< written: a divisor of the geometry's, 0 for all
+  std::int64_t seq_len = 160;   ///< query rows
+  std::int64_t prefix_len = 77; ///< key rows before the first query row
   std::uint64_t seed = 0;
   Dtype dtype = Dtype::bf16; ///< bf16, f16 or f32
   Distribution distribution = Distribution::realistic;
@@ -38,7 +39,7 @@ struct SampleParameters {
   std::vector<double> inverse_frequencies;
   double cos_sin_factor = 1.0;
   bool interleaved = true; ///< pairs (2i, 2i + 1), else (i, i + R/2); rotated in place either way
-  unsigned threads = 1;    ///< never changes the bytes
+  unsigned threads = 0;    ///< 0: as many as the machine has; never changes the bytes
 };
 
 /// Writes a sample as safetensors: q, k, v (expanded, after RoPE), kv_c, k_pe, kv_b_proj (latent),
@@ -67,7 +68,8 @@ struct SampleParameters {
 ///
 /// Memory: the weights as float32 and 64 tokens of all tensors, whatever the length.
 /// Errors: usage for parameters that make no sample; write.
-[[nodiscard]] Result<void> write_sample(const SampleParameters& parameters,
-                                        const std::filesystem::path& path);
+/// Returns the tensors of the file, in its order.
+[[nodiscard]] Result<std::vector<TensorPlan>> write_sample(const SampleParameters& parameters,
+                                                           const std::filesystem::path& path);
 
 } // namespace mla_scale::tensor::sampling

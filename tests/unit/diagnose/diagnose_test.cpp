@@ -1,0 +1,196 @@
+#include "simulator.hpp"
+
+#include <mla_scale/diagnose/diagnose.hpp>
+#include <mla_scale/diagnose/hypothesis.hpp>
+
+#include <cmath>
+#include <string>
+#include <support/catch.hpp>
+
+// Captures from a simulated kernel (simulator.cpp), whose bugs are written from what the
+// identifiers mean, not from the code under test.
+
+using namespace mla_scale;
+using simulator::Settings;
+
+namespace {
+
+diagnose::Report diagnosed(const simulator::Simulation& simulation) {
+  const auto problem = reference::make_problem(simulation.capture, reference::Form::expanded,
+                                               simulation.expectation.softmax_scale,
+                                               simulation.expectation.geometry.qk_rope_head_dim);
+  REQUIRE(problem);
+  auto report = diagnose::diagnose(*problem, simulation.capture, simulation.expectation);
+  REQUIRE(report);
+  return std::move(*report);
+}
+
+std::string first_of(const diagnose::Report& report) {
+  if (report.findings.empty()) {
+    return report.healthy ? "healthy" : "unexplained";
+  }
+  return report.findings.front().id;
+}
+
+double number(const diagnose::Finding& finding, const std::string& name) {
+  for (const auto& parameter : finding.parameters) {
+    if (parameter.name == name) {
+      if (const auto* value = std::get_if<double>(&parameter.value)) {
+        return *value;
+      }
+      if (const auto* value = std::get_if<std::int64_t>(&parameter.value)) {
+        return static_cast<double>(*value);
+      }
+    }
+  }
+  FAIL("no parameter " << name << " in " << finding.id);
+  return 0.0;
+}
+
+void check_all(const Settings& settings) {
+  for (const auto& bug : simulator::bugs(settings)) {
+    const auto report = diagnosed(simulator::simulate(settings, bug));
+    const auto wanted = bug.substr(0, bug.find_first_of(":+"));
+    INFO(bug << ": " << report.unexplained
+             << (report.findings.empty() ? "" : report.findings.front().evidence));
+    CHECK(first_of(report) == wanted);
+  }
+}
+
+} // namespace
+
+TEST_CASE("every bug is named: bf16, with lse, no prefix") {
+  check_all(Settings{});
+}
+
+TEST_CASE("every bug is named: fp16, out alone, with a prefix, halves rotated") {
+  Settings settings;
+  settings.dtype = tensor::Dtype::f16;
+  settings.lse = false;
+  settings.prefix = 24;
+  settings.interleaved = false;
+  settings.seed = 2;
+  check_all(settings);
+}
+
+TEST_CASE("every bug is named: float32, with lse and a prefix, without the inputs before RoPE") {
+  Settings settings;
+  settings.dtype = tensor::Dtype::f32;
+  settings.prefix = 24;
+  settings.before_rope = false;
+  settings.spread = 0.7;
+  settings.seed = 3;
+  check_all(settings);
+}
+
+TEST_CASE("healthy captures have no diagnosis") {
+  for (unsigned seed = 100; seed < 124; ++seed) {
+    Settings settings;
+    settings.seed = seed;
+    settings.dtype = seed % 3 == 0   ? tensor::Dtype::bf16
+                     : seed % 3 == 1 ? tensor::Dtype::f16
+                                     : tensor::Dtype::f32;
+    settings.lse = seed % 2 == 0;
+    settings.prefix = seed % 4 < 2 ? 0 : 24;
+    settings.spread = seed % 5 == 0 ? 0.3 : 1.2;
+    settings.round_logits = seed % 7 == 0;
+    const auto report = diagnosed(simulator::simulate(settings, "healthy"));
+    INFO("seed " << seed << " "
+                 << (report.findings.empty() ? "" : report.findings.front().evidence));
+    CHECK(first_of(report) == "healthy");
+    CHECK(report.unexplained.empty());
+  }
+}
+
+TEST_CASE("logits rounded to bf16 are a note, not a finding") {
+  Settings settings;
+  settings.round_logits = true;
+  const auto report = diagnosed(simulator::simulate(settings, "healthy"));
+  CHECK(first_of(report) == "healthy");
+  REQUIRE(report.notes.size() == 1);
+  CHECK(report.notes.front().id == "precision.bf16_logits");
+}
+
+TEST_CASE("a scale that is no closed form is given with its value") {
+  Settings settings;
+  const auto from_lse = diagnosed(simulator::simulate(settings, "scale.other"));
+  REQUIRE(first_of(from_lse) == "scale.other");
+  CHECK(number(from_lse.findings.front(), "ratio") == Approx(1.07).epsilon(1e-6));
+  settings.lse = false;
+  const auto from_out = diagnosed(simulator::simulate(settings, "scale.other"));
+  REQUIRE(first_of(from_out) == "scale.other");
+  const double error = number(from_out.findings.front(), "standard_error")
+                       / number(from_out.findings.front(), "expected");
+  CHECK(std::abs(number(from_out.findings.front(), "ratio") - 1.07) < 5.0 * error);
+  CHECK(error < 5e-4);
+}
+
+TEST_CASE("a wrong scale and a base-2 lse are both named") {
+  const auto report = diagnosed(simulator::simulate({}, "scale.latent_width+lse.base2"));
+  REQUIRE(report.findings.size() == 2);
+  CHECK(report.findings[0].id == "scale.latent_width");
+  CHECK(report.findings[1].id == "lse.base2");
+}
+
+TEST_CASE("a wrong scale and a mask off by one are both named") {
+  Settings settings;
+  settings.prefix = 24;
+  const auto report =
+      diagnosed(simulator::simulate(settings, "scale.mscale_omitted+mask.off_by_one_long"));
+  REQUIRE(report.findings.size() >= 2);
+  CHECK(report.findings[0].id == "scale.mscale_omitted");
+  CHECK(report.findings[1].id == "mask.off_by_one_long");
+}
+
+TEST_CASE("equal widths give both names, and say that they cannot be told apart") {
+  Settings settings;
+  settings.value = settings.nope;
+  const auto report = diagnosed(simulator::simulate(settings, "scale.nope_width"));
+  REQUIRE(report.findings.size() == 2);
+  CHECK(report.findings[0].id == "scale.nope_width");
+  CHECK(report.findings[1].id == "scale.v_width");
+  bool told = false;
+  for (const auto& row : report.not_identifiable) {
+    told = told || row.id == "scale.v_width";
+  }
+  CHECK(told);
+}
+
+TEST_CASE(
+    "rope bugs without the inputs before RoPE are unexplained, and the report says what to dump") {
+  Settings settings;
+  settings.before_rope = true;
+  auto simulation = simulator::simulate(settings, "rope.interleave_swapped");
+  simulation.capture.q_pre.reset();
+  simulation.capture.k_pe_pre.reset();
+  const auto report = diagnosed(simulation);
+  CHECK(first_of(report) == "unexplained");
+  CHECK_FALSE(report.unexplained.empty());
+  CHECK_FALSE(report.map.empty());
+  bool told = false;
+  for (const auto& row : report.not_identifiable) {
+    told = told || row.needs.find("q_pre") != std::string::npos;
+  }
+  CHECK(told);
+}
+
+TEST_CASE("noise that is no known bug stays unexplained") {
+  auto simulation = simulator::simulate({}, "healthy");
+  const auto other = simulator::simulate({.seed = 77}, "healthy");
+  simulation.capture.out = other.capture.out;
+  const auto report = diagnosed(simulation);
+  CHECK(first_of(report) == "unexplained");
+}
+
+TEST_CASE("the table has a row for every identifier of the contract") {
+  for (const auto& bug : simulator::bugs({.prefix = 8})) {
+    INFO(bug);
+    CHECK(diagnose::find_hypothesis(bug.substr(0, bug.find_first_of(":+"))) != nullptr);
+  }
+  CHECK(diagnose::find_hypothesis("precision.bf16_logits") != nullptr);
+  CHECK(diagnose::hypotheses().size() == 50);
+  for (const auto& hypothesis : diagnose::hypotheses()) {
+    CHECK_FALSE(hypothesis.sources.empty());
+    CHECK_FALSE(hypothesis.look_at.empty());
+  }
+}
