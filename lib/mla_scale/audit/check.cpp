@@ -71,7 +71,10 @@ std::vector<Finding> check_config(const model::MlaConfig& config, const RuleFilt
 
 Finding input_finding(const Error& error) {
   const Rule& rule = *find_rule(rule_id_for(error.kind));
-  return make_finding(rule, Hit{error.message, error.pointer, error.position, {}}, error.path);
+  Finding finding =
+      make_finding(rule, Hit{error.message, error.pointer, error.position, {}}, error.path);
+  finding.message = error.message; // it says what is wrong with the file, so what to repair
+  return finding;
 }
 
 } // namespace mla_scale::audit
