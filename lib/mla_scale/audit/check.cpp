@@ -42,7 +42,7 @@ Finding make_finding(const Rule& rule, Hit hit, const std::string& path) {
   finding.slug = std::string(rule.slug);
   finding.severity = rule.severity;
   finding.message = fmt::format("{}; {}", hit.message, rule.action);
-  finding.path = hit.path.empty() ? path : std::move(hit.path);
+  finding.path = hit.path.empty() ? path : hit.path;
   finding.pointer = std::move(hit.pointer);
   finding.position = hit.position;
   finding.help = std::string(rule.action);
