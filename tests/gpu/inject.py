@@ -259,7 +259,7 @@ def bugs(P, rng):
         yield "rope.frequencies_plain", anyk, lambda kern: (*whole(P, kern, **qk(*P.roped(plain=True))), {})
     cs = P.cos_sin()
     yield "rope.not_applied", anyk, lambda kern: (*whole(P, kern, **qk((P.q_pre[..., n:].double() * cs).to(P.dtype), (P.k_pe_pre.double() * cs).to(P.dtype))), {})
-    shifts = [(1, 0), (0, 1), (-1, 0)] + ([(-p, 0)] if p else [(0, 5)])
+    shifts = [(1, 0), (0, 1), (-1, 0), (rng.randrange(2, 40), 0)] + ([(-p, 0)] if p else [(0, 5)])
     dq, dk = rng.choice(shifts)
     yield "rope.positions_shifted", anyk, lambda kern: (*whole(P, kern, **qk(*P.roped(dq=dq, dk=dk))), dict(dq=dq, dk=dk))
 
@@ -454,6 +454,22 @@ class Packer:
         return True
 
 
+def wide_problems():
+    """The second set: longer, more heads, weak and strong logits, many more healthy captures."""
+    yield "w_v3_bf16", "v3", "bf16", 2, 384, 128, 70, 1.0, 0, 1
+    yield "w_v2lite_fp16", "v2lite", "fp16", 4, 160, 0, 71, 0.3, 0, 1
+    yield "w_kimi_bf16", "kimi_k25", "bf16", 8, 64, 192, 72, 1.0, 0, 1
+    yield "w_glm5_fp16", "glm5", "fp16", 2, 96, 32, 73, 1.6, 0, 1
+    yield "w_minicpm3_bf16", "minicpm3", "bf16", 10, 96, 16, 74, 0.15, 0, 1
+    yield "w_longcat_bf16", "longcat", "bf16", 2, 192, 0, 75, 2.0, 0, 1
+    yield "w_madeup_bf16", "madeup", "bf16", 2, 300, 20, 76, 1.0, 0, 1
+    yield "w_minicpm3_fp16", "minicpm3", "fp16", 2, 512, 0, 77, 1.0, 0, 1
+    for seed in range(80, 128):
+        model = list(MODELS)[seed % 7]
+        dtype = ["bf16", "fp16", "bf16", "fp32", "bf16"][seed % 5]
+        yield f"g{seed}_{model}_{dtype}", model, dtype, 2, 24 + (seed * 37) % 90, [0, 8, 0, 64][seed % 4], seed, [0.05, 0.3, 1.0, 2.5][seed % 4 if seed % 3 else 2], 0, 0
+
+
 def problems():
     """(name, model, dtype, heads, tq, prefix, seed, spread, offset, depth): depth 2 all bugs, 1 some, 0 healthy only"""
     yield "v2lite_bf16_p0", "v2lite", "bf16", 2, 128, 0, 10, 1.0, 0, 2
@@ -482,12 +498,13 @@ def main():
     a.add_argument("--seconds", type=float, default=400)
     a.add_argument("--megabytes", type=float, default=50)
     a.add_argument("--seed", type=int, default=0)
+    a.add_argument("--wide", action="store_true", help="the second set of problems")
     opt = a.parse_args()
     begin = time.time()
     torch.backends.cuda.matmul.allow_tf32 = False
     pack = Packer(opt.out, int(opt.megabytes * 2**20))
     truth, errors, full = [], [], False
-    for name, model, dtype, heads, tq, p, seed, spread, offset, depth in problems():
+    for name, model, dtype, heads, tq, p, seed, spread, offset, depth in (wide_problems() if opt.wide else problems()):
         if full or time.time() - begin > opt.seconds:
             errors.append(f"stopped before {name}")
             break
@@ -501,6 +518,27 @@ def main():
         save_file(P.inputs(weights=name in ("madeup_bf16_p64", "minicpm3_bf16_p0")), "/tmp/inject.tmp")
         full = not pack.add("/tmp/inject.tmp", inputs)
         jobs = [("healthy", [k], lambda kern: (*whole(P, kern), {})) for k in ("flash", "cudnn", "efficient", "eager", "explicit")]
+        if opt.wide:
+            def chunked(kern, P=P):
+                b = P.p if P.p else P.tq // 2
+                o, l = whole(P, kern)
+                first, x, y = split_parts(P, kern, b, P.s)
+                o[first:], l[:, first:] = merge([x, y])
+                return o, l, dict(chunk=b)
+
+            def tf32(kern, P=P):
+                torch.backends.cuda.matmul.allow_tf32 = True
+                try:
+                    return (*whole(P, kern), dict(tf32=True))
+                finally:
+                    torch.backends.cuda.matmul.allow_tf32 = False
+
+            def scaled_query(kern, P=P):  # scale folded into q, rounded
+                return (*whole(P, kern, 1.0, q=(P.q.double() * P.s).to(P.dtype)), dict(scaled_query=True))
+
+            jobs += [("healthy", [k], chunked) for k in ("flash", "eager")] + [("healthy", [k], scaled_query) for k in ("flash", "eager")]
+            if dtype == "fp32":
+                jobs += [("healthy", [k], tf32) for k in ("eager", "efficient", "explicit")]
         if depth:
             jobs += list(bugs(P, rng))
         for count, (identifier, kernels, run) in enumerate(jobs):

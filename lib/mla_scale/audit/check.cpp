@@ -18,14 +18,15 @@ std::string_view rule_id_for(ErrorKind kind) {
   }
 }
 
-/// Whether a more specific rule has something to say about the same config.
-bool is_explained(const Rule& rule, const Subject& subject) {
+/// Whether a more specific rule that is on has something to say about the same config.
+bool is_explained(const Rule& rule, const Subject& subject, const RuleFilter& filter) {
   std::string_view ids = rule.silent_with;
   while (!ids.empty()) {
     const std::size_t space = ids.find(' ');
+    const Rule& specific = *find_rule(ids.substr(0, space));
     Hits hits(subject);
-    find_rule(ids.substr(0, space))->check(subject, hits);
-    if (!hits.take().empty()) {
+    specific.check(subject, hits);
+    if (filter.allows(specific) && !hits.take().empty()) {
       return true;
     }
     ids.remove_prefix(space == std::string_view::npos ? ids.size() : space + 1);
@@ -58,7 +59,7 @@ std::vector<Finding> check_config(const model::MlaConfig& config, const RuleFilt
     Hits hits(subject);
     rule.check(subject, hits);
     std::vector<Hit> found = hits.take();
-    if (found.empty() || is_explained(rule, subject)) {
+    if (found.empty() || is_explained(rule, subject, filter)) {
       continue;
     }
     for (Hit& hit : found) {

@@ -1,10 +1,13 @@
 #include <mla_scale/audit/record.hpp>
 #include <mla_scale/core/file.hpp>
 #include <mla_scale/core/text.hpp>
+#include <mla_scale/engines/evaluate.hpp>
 #include <mla_scale/model/gguf_file.hpp>
 #include <mla_scale/scale/softmax_scale.hpp>
 
 #include <fmt/format.h>
+
+#include <iterator>
 
 namespace mla_scale::audit {
 namespace {
@@ -43,8 +46,33 @@ void add_rope(Record& record, const model::Rope& rope) {
   add(record, "rope.attention_factor", rope.attention_factor);
 }
 
+std::string shown(const std::optional<double>& number) {
+  return number ? format_number(*number) : "unknown";
+}
+
+/// The engines that follow the law in one field, each other one in a field of its own.
+void add_engines(Record& record, const model::MlaConfig& config, const scale::SoftmaxScale* law) {
+  std::string agreeing;
+  Record others;
+  for (const engines::EngineValue& value : engines::evaluate_all(config, law)) {
+    const std::string id(value.rule->id);
+    if (value.agrees.value_or(false)) {
+      agreeing += (agreeing.empty() ? "" : " ") + id;
+    } else if (!value.error.empty()) {
+      others.push_back({"engines." + id, value.error});
+    } else if (value.agrees) {
+      others.push_back(
+          {"engines." + id, fmt::format("prefill {} decode {} cos_sin {}", shown(value.prefill),
+                                        shown(value.decode), shown(value.cos_sin_factor))});
+    }
+  }
+  record.push_back({"engines.agree", agreeing});
+  std::move(others.begin(), others.end(), std::back_inserter(record));
+}
+
 void add_scale(Record& record, const model::MlaConfig& config) {
   const Result<scale::SoftmaxScale> derived = scale::derive_softmax_scale(config);
+  add_engines(record, config, derived ? &*derived : nullptr);
   if (!derived) {
     record.push_back({"softmax_scale.error", derived.error().message});
     return;

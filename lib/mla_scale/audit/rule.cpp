@@ -10,7 +10,8 @@ std::vector<Rule> join_tables() {
   std::vector<Rule> joined;
   for (const std::span<const Rule> table :
        {width_rules(), layout_rules(), gguf_rules(), rope_spelling_rules(), rope_value_rules(),
-        rope_engine_rules(), mscale_rules(), scale_rules(), file_rules(), input_rules()}) {
+        rope_engine_rules(), mscale_rules(), scale_rules(), engine_rules(), file_rules(),
+        input_rules()}) {
     joined.insert(joined.end(), table.begin(), table.end());
   }
   std::sort(joined.begin(), joined.end(),

@@ -20,8 +20,8 @@ struct Rule {
   std::string_view sources; ///< files at commits, issues
   /// Looks at one config. Null for rules that are raised while files are read (4xx, 9xx).
   void (*check)(const Subject& subject, Hits& hits) = nullptr;
-  /// Ids of more specific rules, separated by spaces: where one of them has something to say, this
-  /// one is silent.
+  /// Ids of more specific rules, separated by spaces: where one of them is on and has something to
+  /// say, this one is silent, so that one fault is one finding.
   std::string_view silent_with = "";
 };
 

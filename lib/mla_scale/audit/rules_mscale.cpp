@@ -191,15 +191,16 @@ constexpr std::array k_rules = {
          "nobody notices while the two are equal.",
          "\"mscale\": 1.0, \"mscale_all_dim\": 0.707: 0.1147 or 0.1352",
          "check which key your engine reads (mla-scale engines)",
-         "NVIDIA/Megatron-LM#1429; facts on 40 engines, section 7", mscale_keys_differ},
+         "NVIDIA/Megatron-LM#1429; deepseek-ai/DeepSeek-V3 inference/model.py@9b4e9788; torchtitan "
+         "model.py@b5bcd76c; MaxText attention_mla.py@e591f30c",
+         mscale_keys_differ},
     Rule{"MLA304", "mscale-keys-equal", Severity::note,
          "equal mscale keys hide engines that read the wrong one",
          "A test that passes on this config says nothing about a model whose two keys differ. Test "
          "with mscale 1.0 and mscale_all_dim 0.707 as well.",
          "\"mscale\": 1.0, \"mscale_all_dim\": 1.0 (V3, R1, Kimi K2)",
          "add a config whose two keys differ to your tests",
-         "the taxonomy of 47 historic bugs: "
-         "class \"wrong key\"",
+         "NVIDIA/Megatron-LM#1429: unnoticed for ten months, since V2 and V3 ship equal keys",
          mscale_keys_equal},
     Rule{"MLA305", "mscale-keys-zero", Severity::warning, "both mscale keys are 0",
          "0 is read as \"absent\" in transformers.", "\"mscale\": 0, \"mscale_all_dim\": 0",
@@ -211,7 +212,8 @@ constexpr std::array k_rules = {
          "multiplies by (1 + 0.1 ln factor)^2.",
          "\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 40, ...}",
          "write mscale and mscale_all_dim, 0 or not",
-         "llama.cpp#18006; facts on 40 engines, table 1", mscale_keys_missing},
+         "llama.cpp#18006; MaxText configs/base.yml@e591f30c; chitu model_deepseek_v3.py@6261b7a",
+         mscale_keys_missing},
     Rule{"MLA307", "attention-factor-with-mscale", Severity::warning,
          "attention_factor beside mscale keys",
          "attention_factor is about cos and sin only and does not touch the softmax scale, but it "
@@ -252,7 +254,8 @@ constexpr std::array k_rules = {
          "Published factors are 10 to 128. A length written in its place still gives a "
          "plausible-looking scale, since g grows with its logarithm.",
          "\"factor\": 163840", "write the factor, not the length",
-         "the zoo: 10, 16, 32, 36, 40, 64, 120, 128", factor_implausible},
+         "the configs of LongCat, DeepSeek, Kimi K2 and Mistral: 10, 16, 32, 36, 40, 64, 120, 128",
+         factor_implausible},
 };
 
 } // namespace

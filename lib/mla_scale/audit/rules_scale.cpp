@@ -159,7 +159,8 @@ constexpr std::array k_rules = {
          "A wrong formula that gives the right number here is still wrong on the next model.",
          "GLM-5 (256 and 256), Mistral Small 4 (128 and 128)",
          "add a config with v_head_dim below qk_head_dim to your tests",
-         "facts on 40 engines, section 0", value_width_hides_bugs},
+         "the widths of GLM-5 and Mistral Small 4; vllm prefill/flash_attn.py@0307fc6c",
+         value_width_hides_bugs},
     Rule{"MLA322", "query-temperature", Severity::note, "llama_4_scaling multiplies q by position",
          "It is no part of the softmax scale and acts in prefill and decode alike, on positions "
          "beyond the original length only.",

@@ -224,7 +224,8 @@ constexpr std::array k_rules = {
          "twice makes the cache row 640 wide and shifts every split.",
          "\"kv_lora_rank\": 576 beside qk_rope_head_dim 64",
          "set kv_lora_rank to the width of the latent alone",
-         "facts of DeepSeek V2/V3: kv_a_proj_with_mqa gives kv_lora_rank + qk_rope_head_dim",
+         "deepseek-ai/DeepSeek-V3 inference/model.py@9b4e9788: wkv_a gives kv_lora_rank + "
+         "qk_rope_head_dim",
          rank_includes_rope},
     Rule{"MLA109", "nope-includes-rope", Severity::warning,
          "qk_nope_head_dim looks like the whole width of q and k",

@@ -16,6 +16,7 @@ namespace mla_scale::audit {
 [[nodiscard]] std::span<const Rule> rope_engine_rules();
 [[nodiscard]] std::span<const Rule> mscale_rules();
 [[nodiscard]] std::span<const Rule> scale_rules();
+[[nodiscard]] std::span<const Rule> engine_rules();
 [[nodiscard]] std::span<const Rule> file_rules();
 [[nodiscard]] std::span<const Rule> input_rules();
 

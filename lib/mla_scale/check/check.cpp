@@ -166,6 +166,28 @@ Result<compare::Judgement> judge_with_temperature(const Problem& problem,
   return judgement;
 }
 
+/// A square lse may be [heads, rows] or [rows, heads]; when only the other reading matches, that is
+/// how it was meant.
+void try_other_lse(const Problem& problem, tensor::Capture& capture,
+                   const compare::JudgeOptions& options, compare::Judgement& judgement) {
+  const bool lse_wrong =
+      std::any_of(judgement.tensors.begin(), judgement.tensors.end(), [](const auto& tensor) {
+        return tensor.name == "lse" && tensor.status == compare::Status::mismatch;
+      });
+  if (!lse_wrong || capture.lse->tokens != capture.lse->heads || capture.lse->batch_tokens != 0
+      || capture.lse->heads < 2) {
+    return;
+  }
+  tensor::Capture other = capture;
+  std::swap(other.lse->token_stride, other.lse->head_stride);
+  auto again = compare::judge(problem, other, options);
+  if (again && again->verdict == Verdict::match) {
+    again->notes.emplace_back("lse is square and matches only when read the other way round");
+    capture = std::move(other);
+    judgement = std::move(*again);
+  }
+}
+
 } // namespace
 
 std::string_view to_string(Phase phase) {
@@ -224,6 +246,7 @@ Result<Check> check_capture(const model::MlaConfig& config, const scale::Softmax
     return judgement.error();
   }
   check.judgement = std::move(*judgement);
+  try_other_lse(*problem, check.capture, judge_options, check.judgement);
   test_padding(check);
   add_notes(check, geometry);
   if (options.diagnose) {

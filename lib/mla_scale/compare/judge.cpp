@@ -15,6 +15,7 @@ namespace {
 
 constexpr double k_tightest_bulk = 0.4; // a level that is looser by more than this cannot be it
 constexpr double k_loosest_bulk = 1.5;
+constexpr double k_level_slack = 0.15;   // of |ln(bulk)|, when out alone tells the level
 constexpr double k_consistent_lse = 0.4; // a level that rounds logits shows in lse at least so much
 constexpr double k_consistent_lse_few = 0.02; // of few rows, which may be small by luck
 constexpr std::size_t k_few_samples = 64;
@@ -55,16 +56,11 @@ bool can_be_judged(Status status) {
   return status == Status::match || status == Status::not_finite;
 }
 
-/// Logits were rounded in this level, so a captured lse must show it.
-bool moves_lse(Level level) {
-  return level == Level::eager || level == Level::rounded_query || level == Level::tf32;
-}
-
 /// A level that rounds logits is out when a captured lse shows logits that were not rounded.
 bool contradicted_by_lse(const LevelResult& result, const Evidence& evidence) {
   const double least =
       evidence.samples.size() < k_few_samples ? k_consistent_lse_few : k_consistent_lse;
-  return moves_lse(result.level) && evidence.errors.lse.present && result.lse_bulk < least;
+  return rounds_logits(result.level) && evidence.errors.lse.present && result.lse_bulk < least;
 }
 
 /// How far the bulk of a capture is from what a level predicts; infinity when the level is out.
@@ -84,8 +80,8 @@ double distance_from(const LevelResult& result, const Evidence& evidence) {
   }
   // Smaller errors than the level's: no fault at the tightest level, and where peaked rows hide
   // what rounded logits do to out, lse may still show it.
-  const bool shown_by_lse =
-      evidence.errors.lse.present && moves_lse(result.level) && result.lse_bulk <= k_loosest_bulk;
+  const bool shown_by_lse = evidence.errors.lse.present && rounds_logits(result.level)
+                            && result.lse_bulk <= k_loosest_bulk;
   return result.level == Level::exact ? 0.0 : shown_by_lse ? -std::log(k_tightest_bulk) : infinity;
 }
 
@@ -111,8 +107,12 @@ LevelResult choose_level(const Evidence& evidence) {
   std::stable_sort(results.begin(), results.end(), [&](const LevelResult& a, const LevelResult& b) {
     return distance_from(a, evidence) < distance_from(b, evidence);
   });
+  // A looser level must not swallow what the level that fits best calls wrong.
+  const double farthest = distance_from(results.front(), evidence) + k_level_slack;
   for (const LevelResult& result : results) {
-    if (std::isfinite(distance_from(result, evidence)) && result.passed()) {
+    const bool by_lse = evidence.errors.lse.present && rounds_logits(result.level);
+    const double distance = distance_from(result, evidence);
+    if (std::isfinite(distance) && (distance <= farthest || by_lse) && result.passed()) {
       return result;
     }
   }

@@ -27,6 +27,13 @@ std::string_view to_string(ErrorKind kind) {
   return "internal";
 }
 
+namespace {
+
+/// A hostile name inside a message must not fill a screen.
+constexpr std::size_t k_longest_message = 600;
+
+} // namespace
+
 std::string to_string(const Error& error) {
   std::string text;
   if (!error.path.empty()) {
@@ -36,7 +43,7 @@ std::string to_string(const Error& error) {
     }
     text += ": ";
   }
-  return text + escape_control(error.message);
+  return text + escape_control(clip(error.message, k_longest_message));
 }
 
 } // namespace mla_scale

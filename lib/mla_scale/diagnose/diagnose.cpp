@@ -5,13 +5,13 @@
 #include <mla_scale/diagnose/not_finite.hpp>
 #include <mla_scale/diagnose/not_identifiable.hpp>
 #include <mla_scale/diagnose/places.hpp>
+#include <mla_scale/diagnose/scale_candidates.hpp>
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>  // TRACE
-#include <cstdlib> // TRACE
+#include <set>
 
 namespace mla_scale::diagnose {
 
@@ -124,6 +124,37 @@ void append_findings(const Explanation& explanation, const std::string& where, R
   }
 }
 
+/// The other names of the first finding's scale: no capture of this model can tell them apart.
+void append_ties(const Context& context, Report& report) {
+  const auto first = report.findings.front();
+  if (!first.id.starts_with("scale.") || first.id == "scale.other") {
+    return;
+  }
+  const auto found = std::find_if(first.parameters.begin(), first.parameters.end(),
+                                  [](const auto& one) { return one.name == "softmax_scale"; });
+  const double* value =
+      found == first.parameters.end() ? nullptr : std::get_if<double>(&found->value);
+  for (const auto& named : scale_candidates(context.expectation)) {
+    if (value == nullptr || named.id == first.id || std::abs(named.value / *value - 1.0) > 1e-9) {
+      continue;
+    }
+    const auto* hypothesis = find_hypothesis(named.id);
+    auto tie = first;
+    tie.id = named.id;
+    tie.title = std::string(hypothesis->title);
+    tie.see = std::string(hypothesis->look_at);
+    for (auto& parameter : tie.parameters) {
+      if (parameter.name == "formula") {
+        parameter.value = named.formula;
+      }
+    }
+    tie.evidence = fmt::format("the same number as {} in this model: no capture can tell them "
+                               "apart, only the code; {}",
+                               first.id, first.evidence);
+    report.findings.push_back(std::move(tie));
+  }
+}
+
 /// True when `simple` leaves as little as `best`: then fewer free numbers win.
 bool as_good(const Explanation& simple, const Explanation& best) {
   const auto& a = simple.score;
@@ -162,8 +193,6 @@ const Explanation& expectation_among(const std::vector<Explanation>& explanation
 /// The answer when one explanation holds everywhere; true when it does.
 bool answer(const Context& context, const std::vector<Explanation>& explanations,
             const std::string& where, Report& report) {
-  if (std::getenv("TRACE") != nullptr) { // TRACE
-    for (const auto& e : explanations) { // TRACE
       fmt::print(stderr,
                  "TRACE {} {} total {:.1f} cost {:.1f} out {:.3f} fine {:.3f} head {:.3f} lse "
                  "{:.3f} k {:.2f} lseexp {} n {} dist {:.2g} eff {:.2g} holds {} {}\n",
@@ -171,9 +200,6 @@ bool answer(const Context& context, const std::vector<Explanation>& explanations
                  e.candidate.cost, e.score.out_ratio, e.score.fine_ratio, e.score.worst_head,
                  e.score.lse_ratio, e.score.coarseness, e.lse_explained, e.score.rows,
                  e.candidate.distance, e.candidate.effect, holds(context, e),
-                 e.lse_parts.empty() ? "" : e.lse_parts[0].id); // TRACE
-    }                                                           // TRACE
-  }                                                             // TRACE
   const auto* best = best_that_holds(context, explanations);
   if (best == nullptr) {
     return false;
@@ -191,10 +217,15 @@ bool answer(const Context& context, const std::vector<Explanation>& explanations
     return false;
   }
   append_findings(*best, where, report);
+  append_ties(context, report);
+  const bool scale = best->candidate.parts.empty()
+                     || best->candidate.parts.front().id.starts_with("scale.");
   for (const auto& rival : explanations) {
     if (&rival != best && rival.parts() > 0
         && (rival.total > best->total - k_rival_margin || as_good(rival, *best))
         && rival.parts() <= best->parts() && rival.candidate.cost <= best->candidate.cost + 2.5
+        && !(scale && !rival.candidate.parts.empty()
+             && rival.candidate.parts.front().id.starts_with("scale."))
         && holds(context, rival)) {
       append_findings(rival, where, report);
     }
@@ -235,10 +266,14 @@ void note_precision(const Explanation& null, bool bf16, Report& report) {
 
 } // namespace
 
-Result<Report> diagnose(const reference::Problem& problem, const tensor::Capture& capture,
+Result<Report> diagnose(const reference::Problem& posed, const tensor::Capture& capture,
                         const Expectation& expectation, const Options& options) {
   Report report;
-  const auto pairs = choose_rows(problem, options.heads, options.logits);
+  reference::Problem problem = posed;
+  if (problem.form == reference::Form::absorbed) {
+    problem.form = reference::Form::latent; // The same numbers, with nope and rope parts apart.
+  }
+  auto pairs = choose_rows(problem, options.heads, options.logits, options.suspects);
   auto made = make_sample(problem, capture, pairs);
   if (!made) {
     return made.error();
@@ -247,7 +282,11 @@ Result<Report> diagnose(const reference::Problem& problem, const tensor::Capture
   const Predictor predictor(sample, noise_of(capture));
   report.sampled_rows = std::ssize(sample.rows);
   report.not_identifiable = not_identifiable(problem, capture, expectation);
-  report.sampled_heads = std::min<std::int64_t>(options.heads, capture.heads);
+  std::set<std::int64_t> heads;
+  for (const auto& row : sample.rows) {
+    heads.insert(row.head);
+  }
+  report.sampled_heads = std::ssize(heads);
 
   const bool finite = report_not_finite(problem, capture, expectation, report);
   if (!sample.any_out && !sample.any_lse) {

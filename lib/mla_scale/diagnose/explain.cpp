@@ -18,8 +18,8 @@ constexpr double k_largest_lse_ratio = 6.0;
 constexpr double k_largest_head_ratio = 2.5;
 /// Rounded logits may cost this much of what rounding them once does; parts that are merged carry
 /// more of it, by way of their weights.
-constexpr double k_largest_coarseness = 1.4;
-constexpr double k_largest_merged_coarseness = 2.5;
+constexpr double k_largest_coarseness = 2.0;
+constexpr double k_largest_merged_coarseness = 2.8;
 /// Screening: this much worse than the best on the probe is out.
 constexpr double k_screen_margin = 60.0;
 constexpr std::size_t k_survivors = 12;

@@ -205,7 +205,7 @@ constexpr std::array k_hypotheses = {
         "queries rotated at other positions than the keys' count",
         "w' = rotation of q at position + delta",
         "every row with more than one key",
-        "delta tried from -8 to 8, page sizes, prefix and sequence lengths; recomputed from q_pre and k_pe_pre",
+        "delta tried from -64 to 64, page sizes, prefix and sequence lengths; recomputed from q_pre and k_pe_pre",
         "an equal shift of q and k is invisible and no bug",
         "position ids after a prefix, chunk or draft tokens; positions that start again at 0",
         "https://github.com/spiritbuun/buun-llama-cpp/issues/32 https://github.com/sgl-project/sglang/pull/13236"},

@@ -100,8 +100,10 @@ Finding tail_finding(std::string evidence, std::vector<Parameter> parameters, do
 bool tail_of_rows(const Context& context, const Marked& marked, Report& report) {
   const auto& sample = context.sample;
   std::map<std::size_t, std::size_t> first_wrong; // by sequence
+  std::set<std::int64_t> heads;
   for (const auto index : marked.wrong) {
     const Row& row = sample.rows[index];
+    heads.insert(row.head);
     const auto found = first_wrong.find(row.sequence);
     if (found == first_wrong.end() || row.local < found->second) {
       first_wrong[row.sequence] = row.local;
@@ -110,7 +112,8 @@ bool tail_of_rows(const Context& context, const Marked& marked, Report& report) 
   for (const auto& outcome : marked.outcomes) {
     const Row& row = sample.rows[outcome.index];
     const auto found = first_wrong.find(row.sequence);
-    const bool in_tail = found != first_wrong.end() && row.local >= found->second;
+    const bool in_tail =
+        found != first_wrong.end() && row.local >= found->second && heads.contains(row.head);
     if (in_tail && ratio_of(sample, outcome) <= k_wrong) {
       return false;
     }
@@ -119,7 +122,7 @@ bool tail_of_rows(const Context& context, const Marked& marked, Report& report) 
     const auto queries = std::find_if(sample.rows.begin(), sample.rows.end(), [&](const Row& row) {
                            return row.sequence == sequence;
                          })->queries;
-    if (first == 0 || 2 * first < queries) {
+    if (first == 0 || 4 * first < queries) {
       return false;
     }
   }
@@ -128,9 +131,9 @@ bool tail_of_rows(const Context& context, const Marked& marked, Report& report) 
   }
   const auto [sequence, first] = *first_wrong.begin();
   report.findings.push_back(tail_finding(
-      fmt::format("rows from {} to the end of their sequence are wrong in every sampled head, all "
+      fmt::format("rows from {} to the end of their sequence are wrong in {} sampled heads, all "
                   "before them within a healthy kernel's rounding",
-                  first),
+                  first, heads.size()),
       {{"axis", std::string("rows")},
        {"first_row", static_cast<std::int64_t>(first)},
        {"sequence", static_cast<std::int64_t>(sequence)}},

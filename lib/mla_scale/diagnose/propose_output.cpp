@@ -49,6 +49,16 @@ std::vector<Layout> layouts(const Context& context) {
                           const auto flat = (row * heads + head) * width + column;
                           return Source{flat / wide / heads, flat / wide % heads, flat % wide};
                         }});
+      if (heads > 1) {
+        result.push_back(
+            {fmt::format("of each token written with heads {} apart, read with heads {} apart",
+                         wide, width),
+             {{"written_width", wide}, {"read_width", width}, {"within", std::string("token")}},
+             [=](std::int64_t row, std::int64_t head, std::int64_t column) {
+               const auto flat = head * width + column;
+               return Source{row, flat / wide, flat % wide};
+             }});
+      }
     }
   }
   result.push_back({"written as [heads, rows], read as [rows, heads]",

@@ -14,7 +14,11 @@ namespace mla_scale::diagnose {
 
 namespace {
 
-constexpr std::array<std::size_t, 6> k_page_sizes = {8, 16, 32, 64, 128, 256};
+constexpr std::array<std::size_t, 7> k_page_sizes = {1, 8, 16, 32, 64, 128, 256};
+/// Single keys are tried in sequences up to this length, in runs up to the second number.
+constexpr std::size_t k_longest_for_keys = 512;
+constexpr std::size_t k_longest_run_of_keys = 64;
+constexpr std::size_t k_longest_run_of_pages = 8;
 /// Pairs of pages tried for each page size and row.
 constexpr std::size_t k_most_pairs = 4096;
 
@@ -26,6 +30,7 @@ struct PageChange {
   double times = 0.0;     ///< how often the pages count: 0 lost, 2 twice
   std::size_t source = 0; ///< with `overwritten`: the page read instead
   bool overwritten = false;
+  bool shifted = false; ///< a page repeated in the block table: the later ones move up by one
 };
 
 struct Ranges {
@@ -43,7 +48,11 @@ double misfit(PrefixScan& scan, const PageChange& change) {
   const auto part = visible_part(change, visible);
   scan.clear();
   scan.add(0, visible);
-  if (change.overwritten) {
+  if (change.shifted) {
+    scan.add(part.first, visible, -1.0);
+    scan.add(part.first - std::min(change.size, part.first),
+             visible - std::min(visible, change.size));
+  } else if (change.overwritten) {
     const auto begin = change.source * change.size;
     scan.add(part.first, part.last, -1.0);
     scan.add(begin, std::min(begin + part.last - part.first, scan.keys()));
@@ -57,7 +66,11 @@ void bend(const PageChange& change, const Row& row, std::span<double> logits) {
   const auto part = visible_part(change, row.visible);
   std::vector<double> times(logits.size(), 0.0);
   std::fill_n(times.begin(), row.visible, 1.0);
-  for (std::size_t key = part.first; key < part.last; ++key) {
+  for (std::size_t key = part.first; change.shifted && key < row.visible; ++key) {
+    times[key] -= 1.0;
+    times[key - change.size] += 1.0;
+  }
+  for (std::size_t key = part.first; !change.shifted && key < part.last; ++key) {
     if (change.overwritten) {
       const auto source = change.source * change.size + key - part.first;
       times[key] -= 1.0;
@@ -103,7 +116,12 @@ Candidate candidate_of(const Context& context, const PageChange& change) {
                      {"last_key", number(change.last * change.size - 1)}};
   const std::string keys =
       fmt::format("keys {}..{}", change.first * change.size, change.last * change.size - 1);
-  if (change.overwritten) {
+  if (change.shifted) {
+    part.id = "pages.duplicated";
+    part.parameters.push_back({"source_page", number(change.first - 1)});
+    part.evidence =
+        fmt::format("from key {} on stand the keys of one page before", change.first * change.size);
+  } else if (change.overwritten) {
     part.id = "pages.duplicated";
     part.parameters.push_back({"source_page", number(change.source)});
     part.evidence =
@@ -116,7 +134,7 @@ Candidate candidate_of(const Context& context, const PageChange& change) {
     part.evidence = keys + " take no part";
   }
   candidate.parts.push_back(std::move(part));
-  candidate.cost = 1.0 + (change.overwritten ? 2.0 : 1.0) * k_cost_of_scan;
+  candidate.cost = 1.0 + (change.overwritten || change.size == 1 ? 2.0 : 1.0) * k_cost_of_scan;
   return candidate;
 }
 
@@ -131,16 +149,24 @@ void propose_pages(const Context& context, std::vector<Candidate>& candidates) {
   Best missing;
   Best twice;
   Best overwritten;
+  Best shifted;
   // Larger pages first: at equal misfit they are the simpler answer.
   for (auto size = k_page_sizes.rbegin(); size != k_page_sizes.rend(); ++size) {
+    if (*size == 1 && longest > k_longest_for_keys) {
+      continue;
+    }
+    const std::size_t run = *size == 1 ? k_longest_run_of_keys : k_longest_run_of_pages;
     const std::size_t pages = (longest + *size - 1) / *size;
     for (std::size_t first = 0; first < pages; ++first) {
-      for (std::size_t last = first + 1; last <= std::min(pages, first + 8); ++last) {
+      for (std::size_t last = first + 1; last <= std::min(pages, first + run); ++last) {
         consider(scans, {*size, first, last, 0.0}, missing);
         consider(scans, {*size, first, last, 2.0}, twice);
       }
+      if (first > 0 && *size > 1) {
+        consider(scans, {*size, first, first + 1, 1.0, 0, false, true}, shifted);
+      }
     }
-    if (pages * pages <= k_most_pairs) {
+    if (*size > 1 && pages * pages <= k_most_pairs) {
       for (std::size_t first = 0; first < pages; ++first) {
         for (std::size_t source = 0; source < pages; ++source) {
           if (source != first) {
@@ -150,7 +176,7 @@ void propose_pages(const Context& context, std::vector<Candidate>& candidates) {
       }
     }
   }
-  for (const auto* best : {&missing, &twice, &overwritten}) {
+  for (const auto* best : {&missing, &twice, &overwritten, &shifted}) {
     if (std::isfinite(best->sum)) {
       candidates.push_back(candidate_of(context, best->change));
     }

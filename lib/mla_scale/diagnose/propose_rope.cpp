@@ -192,56 +192,38 @@ std::vector<Variant> variants(const Context& context, const Rotation& right) {
   return all;
 }
 
-/// Misfit of a few rows when the positions of q are shifted.
-double shift_misfit(const Context& context, const BeforeRope& before, const Rotation& right,
-                    std::span<const std::size_t> rows, double shift) {
-  double sum = 0.0;
-  Rotation query = right;
-  query.shift = shift;
-  std::map<std::size_t, Matrix> keys;
-  for (const auto index : rows) {
-    const Row& row = context.sample.rows[index];
-    auto found = keys.find(row.sequence);
-    if (found == keys.end()) {
-      found =
-          keys.emplace(row.sequence, before.keys(context.problem.sequences[row.sequence], right))
-              .first;
-    }
-    auto logits = std::make_shared<LogitSet>();
-    const auto first =
-        context.sample.logits->nope.begin() + static_cast<std::ptrdiff_t>(row.offset);
-    logits->nope.assign(first, first + static_cast<std::ptrdiff_t>(row.keys));
-    logits->rope.resize(row.keys);
-    Eigen::Map<Eigen::VectorXd>(logits->rope.data(), found->second.rows()) =
-        found->second * before.query(row, query);
-    Mechanism mechanism = context.reference;
-    mechanism.logits = logits;
-    Row moved = row;
-    moved.offset = 0;
-    const auto prediction = context.predictor.predict(mechanism, moved);
-    double error = 0.0;
-    double scale = 1.0;
-    if (row.has_out) {
-      const auto got = context.sample.out_of(index);
-      for (std::size_t column = 0; column < got.size(); ++column) {
-        error += (got[column] - prediction.out[column]) * (got[column] - prediction.out[column]);
-      }
-      scale = prediction.fine;
-    } else if (row.has_lse) {
-      error = (row.lse - prediction.lse) * (row.lse - prediction.lse);
-      scale = prediction.lse_fine;
-    }
-    sum += std::log1p(error / scale);
+/// Misfit of one row when the positions of q are shifted; `keys` rotated as they should be.
+double shift_misfit(const Context& context, const BeforeRope& before, const Matrix& keys,
+                    const Rotation& shifted, std::size_t index) {
+  const Row& row = context.sample.rows[index];
+  auto logits = std::make_shared<LogitSet>();
+  const auto first = context.sample.logits->nope.begin() + static_cast<std::ptrdiff_t>(row.offset);
+  logits->nope.assign(first, first + static_cast<std::ptrdiff_t>(row.keys));
+  logits->rope.resize(row.keys);
+  Eigen::Map<Eigen::VectorXd>(logits->rope.data(), keys.rows()) = keys * before.query(row, shifted);
+  Mechanism mechanism = context.reference;
+  mechanism.logits = logits;
+  Row moved = row;
+  moved.offset = 0;
+  const auto prediction = context.predictor.predict(mechanism, moved);
+  if (!row.has_out) {
+    const double error = row.lse - prediction.lse;
+    return std::log1p(error * error / prediction.lse_fine);
   }
-  return sum;
+  const auto got = context.sample.out_of(index);
+  double error = 0.0;
+  for (std::size_t column = 0; column < got.size(); ++column) {
+    error += (got[column] - prediction.out[column]) * (got[column] - prediction.out[column]);
+  }
+  return std::log1p(error / prediction.fine);
 }
 
 std::vector<double> shifts(const Context& context) {
   std::set<double> tried;
-  for (int shift = 1; shift <= 8; ++shift) {
+  for (int shift = 1; shift <= 64; ++shift) {
     tried.insert({static_cast<double>(shift), -static_cast<double>(shift)});
   }
-  for (const double page : {16.0, 32.0, 64.0, 128.0, 256.0}) {
+  for (const double page : {128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0}) {
     tried.insert({page, -page});
   }
   for (const auto index : context.rows) {
@@ -329,10 +311,23 @@ void propose_rope(const Context& context, std::vector<Candidate>& candidates) {
        at += 1 + context.probe.size() / 6) {
     few.push_back(context.probe[at]);
   }
-  const Rotation& rotation = right;
+  std::map<std::size_t, Matrix> keys;
+  for (const auto index : few) {
+    const auto sequence = context.sample.rows[index].sequence;
+    if (!keys.contains(sequence)) {
+      keys.emplace(sequence, before.keys(context.problem.sequences[sequence], right));
+    }
+  }
   std::vector<std::pair<double, double>> best;
   for (const double shift : shifts(context)) {
-    best.emplace_back(shift_misfit(context, before, rotation, few, shift), shift);
+    Rotation shifted = right;
+    shifted.shift = shift;
+    double sum = 0.0;
+    for (const auto index : few) {
+      sum += shift_misfit(context, before, keys.at(context.sample.rows[index].sequence), shifted,
+                          index);
+    }
+    best.emplace_back(sum, shift);
   }
   std::sort(best.begin(), best.end());
   for (std::size_t at = 0; at < best.size() && at < 2; ++at) {

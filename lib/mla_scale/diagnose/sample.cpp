@@ -77,13 +77,21 @@ std::vector<double> squares(const std::vector<double>& values, std::size_t width
 } // namespace
 
 std::vector<HeadRow> choose_rows(const reference::Problem& problem, std::int64_t heads,
-                                 std::int64_t budget) {
+                                 std::int64_t budget, const std::vector<HeadRow>& suspects) {
   const auto all_heads = problem.chosen_heads();
-  std::vector<std::int64_t> chosen_heads;
   const auto count = std::min<std::int64_t>(heads, std::ssize(all_heads));
-  for (std::int64_t index = 0; index < count; ++index) {
-    const auto at = count == 1 ? 0 : index * (std::ssize(all_heads) - 1) / (count - 1);
-    chosen_heads.push_back(all_heads[unsigned_of(at)]);
+  std::set<std::int64_t> chosen_heads;
+  for (const auto& [head, row] : suspects) {
+    if (2 * std::ssize(chosen_heads) < count
+        && std::find(all_heads.begin(), all_heads.end(), head) != all_heads.end()) {
+      chosen_heads.insert(head);
+    }
+  }
+  for (std::int64_t parts = count; std::ssize(chosen_heads) < count; ++parts) {
+    for (std::int64_t index = 0; index < parts && std::ssize(chosen_heads) < count; ++index) {
+      const auto at = parts == 1 ? 0 : index * (std::ssize(all_heads) - 1) / (parts - 1);
+      chosen_heads.insert(all_heads[unsigned_of(at)]);
+    }
   }
   std::set<std::int64_t> allowed;
   if (!problem.rows.empty()) {
@@ -108,7 +116,16 @@ std::vector<HeadRow> choose_rows(const reference::Problem& problem, std::int64_t
       }
     }
   }
+  constexpr std::size_t k_most_suspects = 32;
+  for (std::size_t at = 0; at < std::min(k_most_suspects, suspects.size()); ++at) {
+    if (chosen_heads.contains(suspects[at].first)) {
+      for (const auto head : chosen_heads) {
+        pairs.emplace_back(head, suspects[at].second);
+      }
+    }
+  }
   std::sort(pairs.begin(), pairs.end());
+  pairs.erase(std::unique(pairs.begin(), pairs.end()), pairs.end());
   return pairs;
 }
 

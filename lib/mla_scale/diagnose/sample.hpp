@@ -65,10 +65,12 @@ struct Sample {
 
 using HeadRow = std::pair<std::int64_t, std::int64_t>;
 
-/// At most `heads` heads and about `budget` logits: rows spread evenly, with the first and last
-/// rows of every sequence and those beside multiples of 64 first. Sorted.
+/// At most `heads` heads (those of `suspects` first, half of them at most) and about `budget`
+/// logits: rows spread evenly, with the first and last rows of every sequence and those beside
+/// multiples of 64 first. Sorted.
 [[nodiscard]] std::vector<HeadRow> choose_rows(const reference::Problem& problem,
-                                               std::int64_t heads, std::int64_t budget);
+                                               std::int64_t heads, std::int64_t budget,
+                                               const std::vector<HeadRow>& suspects = {});
 
 /// The sample of given (head, row) pairs, sorted by head, then row.
 /// Errors: those of reference::validate().

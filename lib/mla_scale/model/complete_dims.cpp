@@ -26,6 +26,15 @@ constexpr Completion k_completions[] = {
      "max_position_embeddings", false},
 };
 
+/// Where the object that lacks a key starts.
+Position scope_position(const MlaConfig& config) {
+  json::Value scope = config.document->root();
+  if (!config.text_pointer.empty()) {
+    scope = scope.find(std::string_view(config.text_pointer).substr(1)).value_or(scope);
+  }
+  return scope.position();
+}
+
 Error missing(const MlaConfig& config, std::string_view key, const Origin& origin) {
   const bool null = origin.kind == Origin::Kind::null;
   const std::string whose =
@@ -33,8 +42,9 @@ Error missing(const MlaConfig& config, std::string_view key, const Origin& origi
   return Error{ErrorKind::schema,
                null ? fmt::format("{} is null, but the attention needs it", key)
                     : fmt::format("{} is missing{}", key, whose),
-               config.source, null ? origin.pointer : config.text_pointer + "/" + std::string(key),
-               origin.position};
+               config.source,
+               null ? origin.pointer : config.text_pointer + "/" + std::string(key),
+               null || !config.document ? origin.position : scope_position(config)};
 }
 
 /// DeepSeek V4 style: one head of width head_dim serves as K and V, so head_dim is the width that

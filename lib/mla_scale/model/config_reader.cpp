@@ -6,6 +6,7 @@ namespace mla_scale::model {
 namespace {
 
 constexpr std::int64_t k_largest_size = 2147483647;
+constexpr std::int64_t k_widest = 1000000; // vocabularies apart, no side of a published weight comes near
 
 } // namespace
 
@@ -52,7 +53,15 @@ Sourced<T> ConfigReader::read(Keys keys, Convert convert) {
 }
 
 Sourced<std::int64_t> ConfigReader::size(Keys keys, bool zero_allowed) {
-  return read<std::int64_t>(keys, [zero_allowed](const json::Value& value) -> Result<std::int64_t> {
+  return size_up_to(k_largest_size, keys, zero_allowed);
+}
+
+Sourced<std::int64_t> ConfigReader::width(Keys keys, bool zero_allowed) {
+  return size_up_to(k_widest, keys, zero_allowed);
+}
+
+Sourced<std::int64_t> ConfigReader::size_up_to(std::int64_t largest, Keys keys, bool zero_allowed) {
+  return read<std::int64_t>(keys, [largest, zero_allowed](const json::Value& value) -> Result<std::int64_t> {
     const Result<std::int64_t> number = value.as_integer();
     if (!number) {
       return number.error();
@@ -61,7 +70,7 @@ Sourced<std::int64_t> ConfigReader::size(Keys keys, bool zero_allowed) {
       return value.error(fmt::format("{} must be {}, but {} stands there", value.key(),
                                      zero_allowed ? "0 or more" : "at least 1", *number));
     }
-    if (*number > k_largest_size) {
+    if (*number > largest) {
       return value.error(fmt::format("{} is {}, which no model has", value.key(), *number));
     }
     return *number;

@@ -24,6 +24,8 @@ public:
 
   /// A size: integer in 1 .. 2^31 - 1, or 0 too when `zero_allowed`.
   [[nodiscard]] Sourced<std::int64_t> size(Keys keys, bool zero_allowed = false);
+  /// A size that a tensor can have: as size(), but at most 1,000,000.
+  [[nodiscard]] Sourced<std::int64_t> width(Keys keys, bool zero_allowed = false);
   /// A finite number.
   [[nodiscard]] Sourced<double> number(Keys keys);
   /// A finite number above 0.
@@ -41,6 +43,7 @@ public:
   void adopt_error(const ConfigReader& other);
 
 private:
+  Sourced<std::int64_t> size_up_to(std::int64_t largest, Keys keys, bool zero_allowed);
   template <typename T, typename Convert>
   Sourced<T> read(Keys keys, Convert convert);
   void fail(Error error);

@@ -20,24 +20,24 @@ void default_to(Sourced<T>& field, T value, std::string_view reason) {
 
 void read_dims(ConfigReader& reader, Dims& dims, bool shared) {
   const std::string_view whose = shared ? k_model_args_v4 : k_model_args;
-  dims.num_attention_heads = reader.size({"n_heads"});
-  dims.hidden_size = reader.size({"dim"});
-  dims.num_hidden_layers = reader.size({"n_layers"});
-  dims.q_lora_rank = reader.size({"q_lora_rank"}, true);
-  dims.qk_rope_head_dim = reader.size({"qk_rope_head_dim", "rope_head_dim"}, true);
+  dims.num_attention_heads = reader.width({"n_heads"});
+  dims.hidden_size = reader.width({"dim"});
+  dims.num_hidden_layers = reader.width({"n_layers"});
+  dims.q_lora_rank = reader.width({"q_lora_rank"}, true);
+  dims.qk_rope_head_dim = reader.width({"qk_rope_head_dim", "rope_head_dim"}, true);
   default_to<std::int64_t>(dims.num_attention_heads, shared ? 64 : 16, whose);
   default_to<std::int64_t>(dims.hidden_size, shared ? 4096 : 2048, whose);
   default_to<std::int64_t>(dims.num_hidden_layers, shared ? 7 : 27, whose);
   default_to<std::int64_t>(dims.q_lora_rank, shared ? 1024 : 0, whose);
   default_to<std::int64_t>(dims.qk_rope_head_dim, 64, whose);
   if (shared) {
-    dims.head_dim = reader.size({"head_dim"});
+    dims.head_dim = reader.width({"head_dim"});
     default_to<std::int64_t>(dims.head_dim, 512, whose);
     return;
   }
-  dims.kv_lora_rank = reader.size({"kv_lora_rank"});
-  dims.qk_nope_head_dim = reader.size({"qk_nope_head_dim"});
-  dims.v_head_dim = reader.size({"v_head_dim"});
+  dims.kv_lora_rank = reader.width({"kv_lora_rank"});
+  dims.qk_nope_head_dim = reader.width({"qk_nope_head_dim"});
+  dims.v_head_dim = reader.width({"v_head_dim"});
   default_to<std::int64_t>(dims.kv_lora_rank, 512, whose);
   default_to<std::int64_t>(dims.qk_nope_head_dim, 128, whose);
   default_to<std::int64_t>(dims.v_head_dim, 128, whose);

@@ -57,7 +57,8 @@ bool looks_like_config(const fs::path& path) {
     return false;
   }
   const Result<std::string> text = read_file(path, k_largest_guess);
-  return text && is_model_config(*text);
+  const std::string name = path.filename().string();
+  return text && (is_model_config(*text) || (name.starts_with("config") && !json::Document::parse(*text, name)));
 }
 
 /// True for a name that is opened whatever it holds, so that a broken config is reported and not
@@ -93,11 +94,11 @@ std::vector<std::string> model_files_in(const std::vector<std::string>& names,
   return found;
 }
 
-std::optional<Error> walk(const fs::path& directory, std::size_t depth, Walk& state) {
+void walk(const fs::path& directory, std::size_t depth, Walk& state) {
   struct stat status = {};
   if (::stat(directory.c_str(), &status) != 0
       || !state.seen.insert({status.st_dev, status.st_ino}).second || depth > k_deepest_directory) {
-    return std::nullopt; // a link back, or a tree without end
+    return; // a link back, or a tree without end
   }
   std::error_code failed;
   std::vector<std::string> names;
@@ -122,18 +123,13 @@ std::optional<Error> walk(const fs::path& directory, std::size_t depth, Walk& st
     state.found.push_back({directory.string(), (directory / name).string()});
   }
   if (!models.empty()) {
-    return std::nullopt;
+    return;
   }
   for (const fs::path& below : directories) {
-    if (below.filename().string().starts_with(".")) {
-      continue;
-    }
-    if (std::optional<Error> error = walk(below, depth + 1, state);
-        error && depth == 0 && directories.size() == 1) {
-      return error;
+    if (!below.filename().string().starts_with(".")) {
+      walk(below, depth + 1, state);
     }
   }
-  return std::nullopt;
 }
 
 } // namespace
@@ -166,9 +162,7 @@ Result<std::vector<ModelFile>> find_model_files(const fs::path& path) {
   if (start.has_relative_path() && start.filename().empty()) {
     start = start.parent_path(); // "zoo/" names the same models as "zoo"
   }
-  if (std::optional<Error> error = walk(start, 0, state)) {
-    return *error;
-  }
+  walk(start, 0, state);
   if (state.found.empty()) {
     return Error{ErrorKind::not_found,
                  "no config.json, params.json, DeepSeek inference config or .gguf in it or below",

@@ -14,15 +14,16 @@ public:
   Keys(const GgufFile& file, std::string prefix, std::string source)
       : m_file(file), m_prefix(std::move(prefix)), m_source(std::move(source)) {}
 
-  Sourced<std::int64_t> size(const std::string& suffix) {
+  Sourced<std::int64_t> size(const std::string& suffix, std::int64_t least = 0) {
     const std::string key = m_prefix + suffix;
     const GgufFile::Value* value = m_file.find(key);
     if (value == nullptr) {
       return {};
     }
     const auto* number = std::get_if<std::int64_t>(value);
-    if (number == nullptr || *number < 0 || *number > 2147483647) {
-      fail(key, number == nullptr ? "must be an integer"
+    if (number == nullptr || *number < least || *number > 2147483647) {
+      fail(key, number == nullptr     ? std::string("must be an integer")
+                : *number < least ? fmt::format("must be at least {}, but is {}", least, *number)
                                   : fmt::format("is {}, which no model has", *number));
       return {};
     }
@@ -91,10 +92,10 @@ double mscale_all_dim_of(double yarn_log_multiplier) {
 /// a latent-width key_length without *_mla keys, from which the width cannot be told.
 std::optional<Error> read_widths(Keys& keys, MlaConfig& config) {
   GgufKeys& gguf = config.gguf;
-  gguf.key_length = keys.size("attention.key_length");
-  gguf.value_length = keys.size("attention.value_length");
-  gguf.key_length_mla = keys.size("attention.key_length_mla");
-  gguf.value_length_mla = keys.size("attention.value_length_mla");
+  gguf.key_length = keys.size("attention.key_length", 1);
+  gguf.value_length = keys.size("attention.value_length", 1);
+  gguf.key_length_mla = keys.size("attention.key_length_mla", 1);
+  gguf.value_length_mla = keys.size("attention.value_length_mla", 1);
   gguf.dimension_count = keys.size("rope.dimension_count");
   Dims& dims = config.dims;
   dims.qk_head_dim = gguf.key_length_mla ? gguf.key_length_mla : gguf.key_length;
@@ -127,6 +128,13 @@ std::optional<Error> read_widths(Keys& keys, MlaConfig& config) {
                  config.source,
                  keys.prefix() + "attention.key_length_mla",
                  {}};
+  }
+  if (gguf.key_length_mla && *dims.qk_head_dim == latent && dims.v_head_dim.value_or(0) == dims.kv_lora_rank.value_or(0)) {
+    return Error{ErrorKind::schema,
+                 fmt::format("{}attention.key_length_mla is {}, the width of the latent: the width of q and k before "
+                             "absorption belongs there",
+                             keys.prefix(), latent),
+                 config.source, keys.prefix() + "attention.key_length_mla", {}};
   }
   if (*dims.qk_head_dim <= *dims.qk_rope_head_dim) {
     return Error{ErrorKind::schema,
@@ -167,6 +175,9 @@ void read_rope_keys(Keys& keys, MlaConfig& config) {
         rope.factor ? "llama.cpp takes a missing rope.scaling.type for linear"
                     : "no rope.scaling keys");
   }
+  if (!rope.factor && rope.is_yarn()) {
+    rope.factor = Sourced<double>::defaulted(1, "llama.cpp reads a missing or zero rope.scaling.factor as 1");
+  }
   rope.container = gguf.scaling_type || rope.factor ? "rope.scaling" : "";
   rope.container_pointer = rope.container.empty() ? "" : keys.prefix() + "rope.scaling";
   rope.theta = keys.number("rope.freq_base");
@@ -182,9 +193,10 @@ void read_rope_keys(Keys& keys, MlaConfig& config) {
   gguf.attn_factor = keys.number("rope.scaling.attn_factor");
   gguf.yarn_log_multiplier = keys.number("rope.scaling.yarn_log_multiplier");
   if (gguf.yarn_log_multiplier) {
-    rope.mscale_all_dim = Sourced<double>(mscale_all_dim_of(*gguf.yarn_log_multiplier),
+    rope.mscale_all_dim = Sourced<double>(mscale_all_dim_of(gguf.architecture, *gguf.yarn_log_multiplier),
                                           gguf.yarn_log_multiplier.origin);
-    rope.mscale_all_dim.origin.reason = "yarn_log_multiplier / 0.1";
+    rope.mscale_all_dim.origin.reason =
+        gguf.architecture == k_raw_log_multiplier ? "yarn_log_multiplier" : "yarn_log_multiplier / 0.1";
   }
   const bool half_split = config.family->interleaved && !*config.family->interleaved;
   rope.interleaved = Sourced<bool>::defaulted(!half_split, "ggml rope type of the architecture");
@@ -193,7 +205,7 @@ void read_rope_keys(Keys& keys, MlaConfig& config) {
 
 void read_counts(Keys& keys, MlaConfig& config) {
   Dims& dims = config.dims;
-  dims.num_attention_heads = keys.size("attention.head_count");
+  dims.num_attention_heads = keys.size("attention.head_count", 1);
   dims.num_key_value_heads = keys.size("attention.head_count_kv");
   dims.hidden_size = keys.size("embedding_length");
   dims.num_hidden_layers = keys.size("block_count");
@@ -252,7 +264,7 @@ Outcome read_gguf(const ModelFile& file) {
   config.model_type = architecture;
   config.family = find_family_by_gguf_architecture(*architecture);
   Keys keys(*metadata, *architecture + ".", file.source);
-  config.dims.kv_lora_rank = keys.size("attention.kv_lora_rank");
+  config.dims.kv_lora_rank = keys.size("attention.kv_lora_rank", 1);
   const bool shared =
       config.family != nullptr && config.family->attention == AttentionKind::shared_kv;
   if (keys.error()) {
@@ -274,7 +286,7 @@ Outcome read_gguf(const ModelFile& file) {
   config.attention = config.family->attention;
   read_counts(keys, config);
   if (shared) {
-    config.dims.head_dim = keys.size("attention.key_length");
+    config.dims.head_dim = keys.size("attention.key_length", 1);
     config.dims.qk_rope_head_dim = keys.size("rope.dimension_count");
   } else if (std::optional<Error> error = read_widths(keys, config)) {
     return *error;

@@ -37,11 +37,31 @@ bool has_mla_keys(const json::Value& object) {
          || has_value(object, "qk_nope_head_dim") || has_value(object, "compress_ratios");
 }
 
-/// The object that describes the text model's attention: the nested one where the root has no
-/// attention keys.
+/// How much an object says about latent attention.
+int mla_weight(const json::Value& object) {
+  constexpr std::string_view k_keys[] = {"kv_lora_rank",      "qk_nope_head_dim",     "qk_rope_head_dim",
+                                         "v_head_dim",        "attention_kv_lora_dim", "attention_qk_dim",
+                                         "compress_ratios"};
+  int weight = 0;
+  for (const std::string_view key : k_keys) {
+    weight += has_value(object, key) ? 1 : 0;
+  }
+  return weight;
+}
+
+/// The object that describes the text model's attention: of the root and the objects in it the one with most MLA keys,
+/// the root where they are level; without any such key the first object under a name that wrappers use.
 json::Value text_scope(const json::Value& root) {
-  if (has_mla_keys(root)) {
-    return root;
+  json::Value best = root;
+  int best_weight = mla_weight(root);
+  for (auto member = root.first(); member; member = member->next()) {
+    if (member->is_object() && mla_weight(*member) > best_weight) {
+      best = *member;
+      best_weight = mla_weight(*member);
+    }
+  }
+  if (best_weight > 0) {
+    return best;
   }
   for (const std::string_view key : k_text_keys) {
     if (const auto nested = root.find(key); nested && nested->is_object()) {
@@ -105,16 +125,16 @@ NotMla not_mla(const MlaConfig& config, std::string reason) {
 }
 
 void read_dims(ConfigReader& reader, Dims& dims) {
-  dims.num_attention_heads = reader.size({"num_attention_heads", "n_heads", "num_heads"});
-  dims.num_key_value_heads = reader.size({"num_key_value_heads"});
-  dims.hidden_size = reader.size({"hidden_size", "dim"});
-  dims.num_hidden_layers = reader.size({"num_hidden_layers", "num_layers", "n_layers"});
-  dims.q_lora_rank = reader.size({"q_lora_rank", "attention_q_lora_dim"}, true);
-  dims.kv_lora_rank = reader.size({"kv_lora_rank", "attention_kv_lora_dim"});
-  dims.qk_nope_head_dim = reader.size({"qk_nope_head_dim", "attention_qk_dim"});
-  dims.qk_rope_head_dim = reader.size({"qk_rope_head_dim", "attention_qk_rope_dim"}, true);
-  dims.v_head_dim = reader.size({"v_head_dim", "attention_v_dim"});
-  dims.head_dim = reader.size({"head_dim"}, true);
+  dims.num_attention_heads = reader.width({"num_attention_heads", "n_heads", "num_heads"});
+  dims.num_key_value_heads = reader.width({"num_key_value_heads"});
+  dims.hidden_size = reader.width({"hidden_size", "dim"});
+  dims.num_hidden_layers = reader.width({"num_hidden_layers", "num_layers", "n_layers"});
+  dims.q_lora_rank = reader.width({"q_lora_rank", "attention_q_lora_dim"}, true);
+  dims.kv_lora_rank = reader.width({"kv_lora_rank", "attention_kv_lora_dim"});
+  dims.qk_nope_head_dim = reader.width({"qk_nope_head_dim", "attention_qk_dim"});
+  dims.qk_rope_head_dim = reader.width({"qk_rope_head_dim", "attention_qk_rope_dim"}, true);
+  dims.v_head_dim = reader.width({"v_head_dim", "attention_v_dim"});
+  dims.head_dim = reader.width({"head_dim"}, true);
   dims.max_position_embeddings =
       reader.size({"max_position_embeddings", "model_max_length", "max_seq_len"});
 }
@@ -205,7 +225,7 @@ Outcome read_huggingface(const ModelFile& file,
   config.attention = compressed ? AttentionKind::shared_kv : config.family->attention;
   if (compressed && config.family->attention != AttentionKind::shared_kv) {
     config.family = find_family_by_model_type("deepseek_v4");
-    config.family_guessed = true;
+    config.told_by_keys = true;
   }
   if (config.attention != AttentionKind::shared_kv) {
     if (const std::string reason = switched_off(reader, config); !reason.empty()) {
@@ -215,7 +235,10 @@ Outcome read_huggingface(const ModelFile& file,
 
   read_dims(reader, config.dims);
   if (config.attention != AttentionKind::shared_kv) {
-    config.dims.qk_head_dim = reader.size({"qk_head_dim"});
+    config.dims.qk_head_dim_key = reader.width({"qk_head_dim"});
+    if (config.family->reads_qk_head_dim) {
+      config.dims.qk_head_dim = config.dims.qk_head_dim_key;
+    }
   }
   config.rope = read_rope(reader, *config.family);
   read_extras(reader, config, config.extras);

@@ -10,7 +10,8 @@
 namespace mla_scale::model {
 namespace {
 
-constexpr std::size_t k_largest_config = std::size_t{64} << 20;
+// The largest published configs, with lists of quantised layers, stay below 1 MiB.
+constexpr std::size_t k_largest_config = std::size_t{8} << 20;
 
 bool has(const json::Value& object, std::string_view key) {
   return object.find(key).has_value();
@@ -28,14 +29,14 @@ std::optional<Format> detect(const json::Value& root) {
     return Format::huggingface;
   }
   const bool sized = has(root, "n_heads") || has(root, "dim");
-  if (sized
-      && has_any(root,
-                 {"norm_eps", "n_kv_heads", "hidden_dim", "yarn", "llama_4_scaling", "moe"})) {
+  if (sized && has_any(root, {"inter_dim", "moe_inter_dim", "n_dense_layers", "n_routed_experts",
+                              "rope_head_dim", "compress_ratios"})) {
+    return Format::deepseek;
+  }
+  if (sized && has_any(root, {"norm_eps", "n_kv_heads", "hidden_dim", "yarn", "llama_4_scaling", "moe"})) {
     return Format::mistral;
   }
-  if (sized
-      && has_any(root, {"kv_lora_rank", "qk_nope_head_dim", "inter_dim", "moe_inter_dim",
-                        "n_dense_layers", "n_routed_experts", "rope_head_dim"})) {
+  if (sized && has_any(root, {"kv_lora_rank", "qk_nope_head_dim"})) {
     return Format::deepseek;
   }
   if (has_any(root, {"kv_lora_rank", "qk_nope_head_dim", "compress_ratios"})) {
@@ -60,7 +61,8 @@ Outcome read_document(const ModelFile& file, std::string text) {
   const std::optional<Format> format = detect(root);
   if (!format) {
     Error error = root.error(
-        "is JSON, but no model config: it has neither model_type, architectures nor n_heads");
+        "is JSON, but no model config: it has neither model_type and architectures nor the "
+                             "keys of a Mistral or DeepSeek config");
     error.kind = ErrorKind::unsupported;
     return error;
   }

@@ -7,16 +7,16 @@ namespace mla_scale::model {
 namespace {
 
 void read_dims(ConfigReader& reader, Dims& dims) {
-  dims.num_attention_heads = reader.size({"n_heads"});
-  dims.num_key_value_heads = reader.size({"n_kv_heads"});
-  dims.hidden_size = reader.size({"dim"});
-  dims.num_hidden_layers = reader.size({"n_layers"});
-  dims.q_lora_rank = reader.size({"q_lora_rank"}, true);
-  dims.kv_lora_rank = reader.size({"kv_lora_rank"});
-  dims.qk_nope_head_dim = reader.size({"qk_nope_head_dim"});
-  dims.qk_rope_head_dim = reader.size({"qk_rope_head_dim"}, true);
-  dims.v_head_dim = reader.size({"v_head_dim"});
-  dims.head_dim = reader.size({"head_dim"}, true);
+  dims.num_attention_heads = reader.width({"n_heads"});
+  dims.num_key_value_heads = reader.width({"n_kv_heads"});
+  dims.hidden_size = reader.width({"dim"});
+  dims.num_hidden_layers = reader.width({"n_layers"});
+  dims.q_lora_rank = reader.width({"q_lora_rank"}, true);
+  dims.kv_lora_rank = reader.width({"kv_lora_rank"});
+  dims.qk_nope_head_dim = reader.width({"qk_nope_head_dim"});
+  dims.qk_rope_head_dim = reader.width({"qk_rope_head_dim"}, true);
+  dims.v_head_dim = reader.width({"v_head_dim"});
+  dims.head_dim = reader.width({"head_dim"}, true);
   dims.max_position_embeddings = reader.size({"max_position_embeddings", "max_seq_len"});
 }
 

@@ -31,6 +31,8 @@ struct Dims {
   Sourced<std::int64_t> head_dim; ///< as the file has it; not the attention width in MLA
   Sourced<std::int64_t> max_position_embeddings;
 
+  Sourced<std::int64_t> qk_head_dim_key; ///< the key of that name, which only some classes read
+
   /// Width of q and k before absorption: qk_nope_head_dim + qk_rope_head_dim (head_dim where K = V
   /// is shared).
   Sourced<std::int64_t> qk_head_dim;
@@ -111,6 +113,7 @@ struct MlaConfig {
   std::string text_pointer; ///< "/text_config" when the attention keys are nested; empty otherwise
   const Family* family = nullptr;
   bool family_guessed = false; ///< no name matched; judged by its MLA keys alone
+  bool told_by_keys = false;   ///< compress_ratios makes it DeepSeek V4 style although its name says otherwise
   AttentionKind attention = AttentionKind::mla;
   Dims dims;
   Rope rope;

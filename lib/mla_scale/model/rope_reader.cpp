@@ -69,7 +69,7 @@ void read_dictionary(ConfigReader& reader, Rope& rope) {
   rope.beta_slow = reader.number({"beta_slow", "alpha"});
   rope.mscale = reader.number({"mscale"});
   rope.mscale_all_dim = reader.number({"mscale_all_dim"});
-  rope.attention_factor = reader.number({"attention_factor"});
+  rope.attention_factor = reader.positive({"attention_factor"});
   rope.attn_factor = reader.number({"attn_factor"});
   rope.truncate = reader.flag({"truncate"});
   rope.apply_scaling = reader.flag({"apply_yarn_scaling", "apply_scale"});

@@ -176,7 +176,7 @@ std::string parameters_of(const diagnose::Finding& finding) {
     const std::string value = std::visit(
         [](const auto& v) {
           if constexpr (std::is_same_v<std::decay_t<decltype(v)>, double>) {
-            return format_number(v);
+            return fmt::format("{:.7g}", v);
           } else {
             return fmt::format("{}", v);
           }

@@ -13,6 +13,35 @@ using model::Format;
 using model::MlaConfig;
 using model::ScaleRule;
 
+namespace {
+
+/// Who leaves the magnitude out of Mistral's models: by apply_scale, or by model class. SGLang
+/// needs the key; converters to config.json drop it. ExLlamaV3 and NeMo Automodel read config.json
+/// only.
+std::vector<std::string> plain_engines(const MlaConfig& config) {
+  if (config.format == Format::mistral) {
+    return {"vllm", "sglang", "vllm-ascend"};
+  }
+  return config.rope.apply_scaling
+             ? std::vector<std::string>{"vllm", "sglang", "vllm-ascend", "exllamav3",
+                                        "nemo-automodel"}
+             : std::vector<std::string>{"vllm", "vllm-ascend", "exllamav3", "nemo-automodel"};
+}
+
+/// Who squares g into the scale whatever apply_scale says. transformers has no class for Large 3
+/// but converts it.
+std::vector<std::string> magnitude_engines(const MlaConfig& config) {
+  if (config.format == Format::mistral) {
+    return {"transformers", "tensorrt-llm", "llama.cpp"};
+  }
+  return config.rope.apply_scaling
+             ? std::vector<std::string>{"tensorrt-llm", "llama.cpp"}
+             : std::vector<std::string>{"transformers", "sglang", "tensorrt-llm", "llama.cpp",
+                                        "chatllm.cpp"};
+}
+
+} // namespace
+
 void set_dispute(const MlaConfig& config, SoftmaxScale& scale) {
   const model::Rope& rope = config.rope;
   const bool magnitude_possible =
@@ -30,12 +59,10 @@ void set_dispute(const MlaConfig& config, SoftmaxScale& scale) {
     scale.disputed = true;
     scale.deciding_key =
         rope.apply_scaling ? rope.apply_scaling.origin.pointer : "apply_scale in params.json";
-    scale.alternatives = {{scale.base,
-                           "apply_scale is false, as published: YaRN frequencies without magnitude",
-                           {"vllm", "sglang", "vllm-ascend", "exllamav3", "nemo-automodel"}},
-                          {with,
-                           "apply_scale is not looked at and mscale_all_dim is 1",
-                           {"transformers", "tensorrt-llm", "llama.cpp", "chatllm.cpp"}}};
+    scale.alternatives = {
+        {scale.base, "apply_scale is false, as published: YaRN frequencies without magnitude",
+         plain_engines(config)},
+        {with, "apply_scale is not looked at and mscale_all_dim is 1", magnitude_engines(config)}};
   } else if (off && all_dim != 0) {
     scale.disputed = true;
     scale.deciding_key = rope.apply_scaling.origin.pointer;

@@ -49,12 +49,11 @@ Magnitude magnitude_of(const MlaConfig& config) {
     return {false, 0, "one shared K = V head of width head_dim: mscale never applies",
             family_row(config)};
   }
+  if (config.attention == AttentionKind::mla_nope) {
+    return {false, 0, "nothing is rotated, so there is no YaRN correction", family_row(config)};
+  }
   if (config.family->rule == ScaleRule::never) {
-    const bool nope = config.attention == AttentionKind::mla_nope;
-    return {false, 0,
-            nope ? "nothing is rotated, so there is no YaRN correction"
-                 : "this family never applies mscale",
-            family_row(config)};
+    return {false, 0, "this family never applies mscale", family_row(config)};
   }
   if (type == "default") {
     return {false, 0, "rope type \"default\": no YaRN correction", rope.type.origin};
@@ -66,7 +65,8 @@ Magnitude magnitude_of(const MlaConfig& config) {
   if (rope.apply_scaling && !*rope.apply_scaling) {
     return {false, 0, "YaRN's magnitude is switched off", rope.apply_scaling.origin};
   }
-  if (config.format == Format::mistral) {
+  const bool switched_on = rope.apply_scaling && *rope.apply_scaling && !rope.mscale_all_dim;
+  if (config.format == Format::mistral || (config.family->rule == ScaleRule::mistral && switched_on)) {
     return {true, 1.0, "apply_scale is not false, which means mscale_all_dim 1",
             rope.apply_scaling.origin};
   }

@@ -91,7 +91,7 @@ Result<SoftmaxScale> derive_softmax_scale(const MlaConfig& config) {
     scale.derivation.push_back(read_step("factor", magnitude.reason, config.rope.factor));
     Step all_dim{"mscale_all_dim", "weight of the magnitude", magnitude.mscale_all_dim,
                  config.rope.mscale_all_dim.origin};
-    if (config.format == Format::mistral) {
+    if (!config.rope.mscale_all_dim) {
       all_dim.origin =
           Origin{Origin::Kind::defaulted, {}, {}, {}, "1 wherever Mistral's apply_scale is on"};
     } else if (config.format == Format::gguf) {
@@ -120,6 +120,15 @@ Result<SoftmaxScale> derive_softmax_scale(const MlaConfig& config) {
 
   if (std::optional<Error> error = set_cos_sin(config, scale)) {
     return *error;
+  }
+  const bool possible = std::isfinite(scale.prefill) && scale.mscale > 0
+                        && (!scale.cos_sin_factor || (std::isfinite(*scale.cos_sin_factor) && *scale.cos_sin_factor > 0));
+  if (!possible) {
+    const model::Origin& origin = config.rope.mscale_all_dim ? config.rope.mscale_all_dim.origin : config.rope.factor.origin;
+    return Error{ErrorKind::schema,
+                 fmt::format("factor {} with these mscale keys gives g = {}, which no scale can be built from",
+                             format_number(config.rope.factor.value_or(1)), format_number(scale.mscale)),
+                 config.source, origin.pointer, origin.position};
   }
   set_beside(config, scale);
   set_dispute(config, scale);

@@ -17,6 +17,8 @@ TEST_CASE("numbers round to nearest, ties to even", "[compare]") {
   CHECK(round_to(Rounding::bf16, 0.1) == 0.10009765625);
   CHECK(round_to(Rounding::f16, 0.1) == 0.0999755859375);
   CHECK(round_to(Rounding::tf32, 1.0 + 0x1p-11) == 1.0);
+  CHECK(round_to(Rounding::tf32_cut, 1.0 + 0x1.8p-10) == 1.0 + 0x1p-10);
+  CHECK(round_to(Rounding::tf32, 1.0 + 0x1.8p-10) == 1.0 + 0x1p-9);
   CHECK(round_to(Rounding::f32, 0.1) == static_cast<double>(0.1F));
   CHECK(round_to(Rounding::none, 0.1) == 0.1);
   CHECK(round_to(Rounding::bf16, -1.99999) == -2.0);
@@ -47,5 +49,5 @@ TEST_CASE("16-bit inputs may be computed eagerly and float32 inputs may not", "[
   const auto bf16 = levels_for({Dtype::bf16, Dtype::bf16});
   CHECK(std::find(bf16.begin(), bf16.end(), Level::eager) != bf16.end());
   const auto f32 = levels_for({Dtype::f32, Dtype::f32});
-  CHECK(f32 == std::vector<Level>{Level::exact, Level::tf32});
+  CHECK(f32 == std::vector<Level>{Level::exact, Level::tf32, Level::tf32_cut});
 }
