@@ -5,10 +5,14 @@
 
 #include <mla_scale/core/text.hpp>
 #include <mla_scale/core/version.hpp>
+#include <mla_scale/reference/kernel_choice.hpp>
+#include <mla_scale/report/style.hpp>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include <memory>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -16,12 +20,49 @@ namespace mla_scale::cli {
 namespace {
 
 constexpr std::string_view k_description =
-    "Being right about attention scale: what a Multi-head Latent Attention model wants,\n"
-    "what each engine would compute, and what a GPU really did.\n";
+    "Being right about attention scale: what a Multi-head Latent Attention model\n"
+    "wants, what each engine would compute, and what a GPU really did.\n";
 
 constexpr std::string_view k_exit_codes =
-    "Exit codes: 0 fine, 1 findings, mismatch or drift, 2 wrong usage, 3 an input cannot be\n"
-    "read or judged, 4 inconclusive, 70 a bug in mla-scale.\n";
+    "Exit codes: 0 fine, 1 findings, mismatch or drift, 2 wrong usage, 3 an input\n"
+    "cannot be read or judged, 4 inconclusive, 70 a bug in mla-scale.\n";
+
+/// CLI11's help, with descriptions broken to fit 80 columns.
+class HelpFormatter : public CLI::Formatter {
+public:
+  HelpFormatter() { column_width(k_help_column); }
+
+  std::string make_option_desc(const CLI::Option* option) const override {
+    return broken(CLI::Formatter::make_option_desc(option));
+  }
+
+  std::string make_subcommand(const CLI::App* sub) const override {
+    std::stringstream out;
+    CLI::detail::format_help(out, sub->get_name(), broken(sub->get_description()),
+                             get_column_width());
+    return out.str();
+  }
+
+  std::string make_option_opts(const CLI::Option* option) const override {
+    if (option->get_positional()) {
+      return option->get_expected_max() > 1 ? " ..." : "";
+    }
+    const std::string type = option->get_type_name();
+    return option->get_type_size() == 0 ? "" : " " + type.substr(0, type.find(":{"));
+  }
+
+private:
+  static constexpr std::size_t k_help_column = 28;
+  static constexpr int k_help_width = 80;
+
+  /// format_help indents what follows a newline, so the newlines are all it takes.
+  static std::string broken(const std::string& text) {
+    std::string lines =
+        report::hanging("", 0, text, k_help_width - static_cast<int>(k_help_column));
+    lines.pop_back();
+    return lines;
+  }
+};
 
 int code(ExitCode exit_code) {
   return static_cast<int>(exit_code);
@@ -65,11 +106,22 @@ int report_usage(CLI::App& app, const CLI::ParseError& error) {
   return code(ExitCode::usage);
 }
 
+/// With the kernel that `check` would use.
+std::string version_text() {
+  const auto kernel = reference::chosen_kernel();
+  if (!kernel) {
+    throw CLI::ValidationError(kernel.error().pointer, kernel.error().message);
+  }
+  return fmt::format("mla-scale {}\nkernel: {} ({})", k_version, (*kernel)->name,
+                     (*kernel)->instructions);
+}
+
 } // namespace
 
 int run(int argc, char** argv) {
   CLI::App app{std::string(k_description), "mla-scale"};
-  app.set_version_flag("-V,--version", fmt::format("mla-scale {}", k_version), "Print the version");
+  app.formatter(std::make_shared<HelpFormatter>());
+  app.set_version_flag("-V,--version", version_text, "Print the version and the kernel in use");
   app.set_help_flag("-h,--help", "Print this help");
   app.footer(std::string(k_exit_codes));
   app.require_subcommand(0, 1);

@@ -23,3 +23,13 @@ target_compile_options(
             -Wdouble-promotion -Wformat=2 -Wimplicit-fallthrough -Wnon-virtual-dtor -Woverloaded-virtual -Wextra-semi
             -Wundef $<$<CXX_COMPILER_ID:GNU>:-Wduplicated-cond -Wduplicated-branches -Wlogical-op -Wuseless-cast>
             $<$<BOOL:${MLA_SCALE_DEVELOPER_MODE}>:-Werror>)
+
+option(MLA_SCALE_TIDY "Run clang-tidy on the library and the tool while compiling" OFF)
+if(MLA_SCALE_TIDY)
+  find_program(CLANG_TIDY NAMES clang-tidy-14 clang-tidy REQUIRED)
+endif()
+function(mla_scale_tidy target)
+  if(MLA_SCALE_TIDY)
+    set_target_properties(${target} PROPERTIES CXX_CLANG_TIDY "${CLANG_TIDY};--quiet")
+  endif()
+endfunction()

@@ -27,9 +27,10 @@ Recipe recipe_for(Level level, const ComputeDtypes& dtypes, Form form) {
   if (level == Level::exact) {
     return recipe;
   }
-  if (level == Level::tf32) {
-    recipe.input = {Rounding::tf32, Rounding::tf32, Rounding::tf32, Rounding::none};
-    recipe.probability = Rounding::tf32;
+  if (level == Level::tf32 || level == Level::tf32_cut) {
+    const Rounding rounding = level == Level::tf32 ? Rounding::tf32 : Rounding::tf32_cut;
+    recipe.input = {rounding, rounding, rounding, Rounding::none};
+    recipe.probability = rounding;
     return recipe;
   }
   // What is computed from the latent is stored in the dtype before the kernel sees it.
@@ -117,7 +118,7 @@ std::vector<RowFloor> simulate_floor(const Problem& problem, const std::vector<R
   }
   const std::vector<RowSample>& kernel_samples = rounded.empty() ? samples : rounded;
   const Rounding output = rounding_of(dtypes.output);
-  const double sum_noise = tensor::is_float8(dtypes.input) ? 0x1p-12 : 0x1p-22;
+  const double sum_noise = tensor::is_float8(dtypes.input) ? 0x1p-12 : 0x1p-21;
   std::vector<std::pair<std::size_t, std::size_t>> heads;
   for (std::size_t i = 0; i < samples.size(); ++i) {
     if (i == 0 || samples[i].head != samples[i - 1].head) {
@@ -126,7 +127,7 @@ std::vector<RowFloor> simulate_floor(const Problem& problem, const std::vector<R
     heads.back().second = i + 1;
   }
   std::vector<RowFloor> floors(samples.size());
-  for_each_index(heads.size(), problem.threads, [&](std::size_t, std::size_t head) {
+  parallel_for(heads.size(), static_cast<unsigned>(problem.threads), [&](std::size_t head) {
     ValueAverager averager(problem);
     std::optional<ValueAverager> kernel_averager;
     if (recipe.input.value != Rounding::none || recipe.input.average != Rounding::none) {

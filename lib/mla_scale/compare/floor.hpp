@@ -15,7 +15,7 @@ struct RowFloor {
 };
 
 /// Simulates a kernel of one level on exactly these inputs with the problem's scale: the inputs as
-/// they are, the level's roundings on the way, and the noise of float32 sums, 2^-22 · (1 + largest
+/// they are, the level's roundings on the way, and the noise of float32 sums, 2^-21 · (1 + largest
 /// |logit|), on top (2^-12 for fp8 inputs, whose tensor cores add in about 14 bits). One RowFloor a
 /// sample, in order.
 [[nodiscard]] std::vector<RowFloor> simulate_floor(const reference::Problem& problem,

@@ -15,7 +15,10 @@ namespace {
 
 constexpr double k_tightest_bulk = 0.4; // a level that is looser by more than this cannot be it
 constexpr double k_loosest_bulk = 1.5;
-constexpr double k_consistent_lse = 0.1;
+constexpr double k_level_slack = 0.15;   // of |ln(bulk)|, when out alone tells the level
+constexpr double k_consistent_lse = 0.4; // a level that rounds logits shows in lse at least so much
+constexpr double k_consistent_lse_few = 0.02; // of few rows, which may be small by luck
+constexpr std::size_t k_few_samples = 64;
 constexpr double k_told_apart = 8.0;       // standard errors between a rival and the right scale
 constexpr double k_same_scale = 1e-6;      // rivals nearer than this are the right scale
 constexpr double k_scale_precision = 0.01; // wanted of the inputs when no rival is given
@@ -53,9 +56,11 @@ bool can_be_judged(Status status) {
   return status == Status::match || status == Status::not_finite;
 }
 
-/// Logits were rounded in this level, so a captured lse must show it.
-bool moves_lse(Level level) {
-  return level == Level::eager || level == Level::rounded_query || level == Level::tf32;
+/// A level that rounds logits is out when a captured lse shows logits that were not rounded.
+bool contradicted_by_lse(const LevelResult& result, const Evidence& evidence) {
+  const double least =
+      evidence.samples.size() < k_few_samples ? k_consistent_lse_few : k_consistent_lse;
+  return rounds_logits(result.level) && evidence.errors.lse.present && result.lse_bulk < least;
 }
 
 /// How far the bulk of a capture is from what a level predicts; infinity when the level is out.
@@ -64,15 +69,32 @@ double distance_from(const LevelResult& result, const Evidence& evidence) {
   if (!evidence.errors.out.present) {
     return result.lse_bulk <= k_loosest_bulk ? 0.0 : infinity;
   }
-  if (moves_lse(result.level) && evidence.errors.lse.present
-      && result.lse_bulk < k_consistent_lse) {
+  if (contradicted_by_lse(result, evidence)) {
     return infinity;
   }
-  if (result.out_bulk < k_tightest_bulk || result.out_bulk > k_loosest_bulk) {
-    // Below the tightest level is no fault.
-    return result.level == Level::exact && result.out_bulk < k_loosest_bulk ? 0.0 : infinity;
+  if (result.out_bulk > k_loosest_bulk) {
+    return infinity;
   }
-  return std::abs(std::log(result.out_bulk));
+  if (result.out_bulk >= k_tightest_bulk) {
+    return std::abs(std::log(result.out_bulk));
+  }
+  // Smaller errors than the level's: no fault at the tightest level, and where peaked rows hide
+  // what rounded logits do to out, lse may still show it.
+  const bool shown_by_lse = evidence.errors.lse.present && rounds_logits(result.level)
+                            && result.lse_bulk <= k_loosest_bulk;
+  return result.level == Level::exact ? 0.0 : shown_by_lse ? -std::log(k_tightest_bulk) : infinity;
+}
+
+/// About `limit` of the samples, evenly.
+std::vector<RowSample> thinned(const std::vector<RowSample>& samples, std::int64_t limit) {
+  const std::size_t count = samples.size();
+  const std::size_t kept = std::min(count, static_cast<std::size_t>(limit));
+  std::vector<RowSample> result;
+  result.reserve(kept);
+  for (std::size_t i = 0; i < kept; ++i) {
+    result.push_back(samples[i * count / kept]);
+  }
+  return result;
 }
 
 /// The level whose tests pass, nearest first; else the nearest; else the loosest, so that the
@@ -85,8 +107,12 @@ LevelResult choose_level(const Evidence& evidence) {
   std::stable_sort(results.begin(), results.end(), [&](const LevelResult& a, const LevelResult& b) {
     return distance_from(a, evidence) < distance_from(b, evidence);
   });
+  // A looser level must not swallow what the level that fits best calls wrong.
+  const double farthest = distance_from(results.front(), evidence) + k_level_slack;
   for (const LevelResult& result : results) {
-    if (std::isfinite(distance_from(result, evidence)) && result.passed()) {
+    const bool by_lse = evidence.errors.lse.present && rounds_logits(result.level);
+    const double distance = distance_from(result, evidence);
+    if (std::isfinite(distance) && (distance <= farthest || by_lse) && result.passed()) {
       return result;
     }
   }
@@ -94,9 +120,7 @@ LevelResult choose_level(const Evidence& evidence) {
     return results.front();
   }
   for (std::size_t i = results.size(); i > 1; --i) {
-    // With an lse that shows unrounded logits, levels that round them are out of the question.
-    if (!(moves_lse(results[i - 1].level) && evidence.errors.lse.present
-          && results[i - 1].lse_bulk < k_consistent_lse)) {
+    if (!contradicted_by_lse(results[i - 1], evidence)) {
       return results[i - 1];
     }
   }
@@ -217,22 +241,9 @@ void conclude(Judgement& judgement) {
   judgement.verdict = wrong ? Verdict::mismatch : !judged ? Verdict::inconclusive : Verdict::match;
 }
 
-} // namespace
-
-std::string_view to_string(Verdict verdict) {
-  switch (verdict) {
-  case Verdict::match:
-    return "match";
-  case Verdict::mismatch:
-    return "mismatch";
-  case Verdict::inconclusive:
-    return "inconclusive";
-  }
-  return "";
-}
-
-Result<Judgement> judge(const reference::Problem& problem, const tensor::Capture& capture,
-                        const JudgeOptions& options) {
+/// The judgement with the problem's scale taken as it is.
+Result<Judgement> judge_with(const reference::Problem& problem, const tensor::Capture& capture,
+                             const JudgeOptions& options) {
   auto errors = collect_errors(problem, capture);
   if (!errors) {
     return errors.error();
@@ -259,7 +270,8 @@ Result<Judgement> judge(const reference::Problem& problem, const tensor::Capture
       evidence.lse_fit = fit_scale_from_lse(problem, capture, samples);
     }
     if (errors->out.present) {
-      evidence.out_fit = fit_scale_from_out(problem, capture, samples);
+      evidence.out_fit =
+          fit_scale_from_out(problem, capture, thinned(samples, options.fitted_rows));
     }
     level = choose_level(evidence);
   }
@@ -285,7 +297,9 @@ Result<Judgement> judge(const reference::Problem& problem, const tensor::Capture
   conclude(judgement);
   const double resolution =
       scale_resolution(evidence, level, errors->out.present, errors->lse.present);
-  judgement.rivals = meet_rivals(options.rivals, problem.softmax_scale, resolution);
+  if (errors->out.present || errors->lse.present) {
+    judgement.rivals = meet_rivals(options.rivals, problem.softmax_scale, resolution);
+  }
   if (judgement.verdict == Verdict::match) {
     add_weakness(judgement, resolution);
     if (judgement.level == Level::eager) {
@@ -293,6 +307,49 @@ Result<Judgement> judge(const reference::Problem& problem, const tensor::Capture
     }
   }
   return judgement;
+}
+
+} // namespace
+
+std::string_view to_string(Verdict verdict) {
+  switch (verdict) {
+  case Verdict::match:
+    return "match";
+  case Verdict::mismatch:
+    return "mismatch";
+  case Verdict::inconclusive:
+    return "inconclusive";
+  }
+  return "";
+}
+
+Result<Judgement> judge(const reference::Problem& problem, const tensor::Capture& capture,
+                        const JudgeOptions& options) {
+  auto judgement = judge_with(problem, capture, options);
+  if (!judgement || judgement->verdict != Verdict::mismatch || judgement->level != Level::eager) {
+    return judgement;
+  }
+  // Eager code in some frameworks keeps the scale itself in the dtype of the logits.
+  const double rounded = round_to(judgement->dtypes.compute(), problem.softmax_scale);
+  const bool fitted =
+      judgement->fit && judgement->fit->converged
+      && std::abs(judgement->fit->softmax_scale - rounded)
+             < k_told_apart * judgement->fit->standard_error + 1e-4 * std::abs(rounded);
+  if (!fitted || rounded == problem.softmax_scale) {
+    return judgement;
+  }
+  reference::Problem coarse = problem;
+  coarse.softmax_scale = rounded;
+  auto again = judge_with(coarse, capture, options);
+  if (!again || again->verdict != Verdict::match) {
+    return judgement;
+  }
+  again->notes.push_back(
+      fmt::format("the scale itself was rounded to {}, as the logits are", format_number(rounded)));
+  if (again->fit) {
+    again->fit->ratio = again->fit->softmax_scale / problem.softmax_scale;
+  }
+  return again;
 }
 
 } // namespace mla_scale::compare

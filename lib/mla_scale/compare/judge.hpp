@@ -35,7 +35,8 @@ struct RivalOutcome {
 
 struct JudgeOptions {
   std::vector<Rival> rivals;
-  std::int64_t sampled_rows = 4096; ///< (head, row) pairs for floors, fits and rivals
+  std::int64_t sampled_rows = 2048; ///< (head, row) pairs for floors and the fit from lse
+  std::int64_t fitted_rows = 1024;  ///< of them, those for the fit from out, which costs more
 };
 
 /// What the capture shows.

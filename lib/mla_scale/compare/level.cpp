@@ -16,9 +16,10 @@ struct LevelRow {
   std::string_view description;
 };
 
-constexpr std::array<LevelRow, 6> k_levels = {{
+constexpr std::array<LevelRow, 7> k_levels = {{
     {Level::exact, "exact", "float32 inside, only the output is rounded"},
     {Level::tf32, "tf32", "TF32 tensor cores: inputs and probabilities rounded to 10 bits"},
+    {Level::tf32_cut, "tf32_cut", "TF32 tensor cores: inputs and probabilities cut to 10 bits"},
     {Level::flash, "flash", "probabilities rounded to the dtype before P·V"},
     {Level::rounded_query, "rounded_query", "scale · q and probabilities rounded to the dtype"},
     {Level::fp8, "fp8", "probabilities rounded to e4m3 before P·V"},
@@ -35,9 +36,10 @@ struct Format {
   bool saturates;
 };
 
-constexpr std::array<Format, 6> k_formats = {{
+constexpr std::array<Format, 7> k_formats = {{
     {Rounding::f32, 23, -126, 3.4028234663852886e38, false},
     {Rounding::tf32, 10, -126, 3.4011621342146535e38, false},
+    {Rounding::tf32_cut, 10, -126, 3.4011621342146535e38, false},
     {Rounding::bf16, 7, -126, 3.3895313892515355e38, false},
     {Rounding::f16, 10, -14, 65504.0, false},
     {Rounding::e4m3, 3, -6, 448.0, true},
@@ -65,6 +67,10 @@ std::string_view to_string(Level level) {
 
 std::string_view describe(Level level) {
   return row_of(level).description;
+}
+
+bool rounds_logits(Level level) {
+  return level != Level::exact && level != Level::flash && level != Level::fp8;
 }
 
 Rounding rounding_of(Dtype dtype) {
@@ -95,7 +101,9 @@ double round_to(Rounding rounding, double value) {
   if (exponent >= format->smallest_exponent) {
     // Adding half of the last kept bit, less one when that bit is 0, carries into the exponent too.
     const auto dropped = static_cast<unsigned>(52 - format->fraction_bits);
-    const std::uint64_t half = (std::uint64_t{1} << (dropped - 1U)) - 1U + ((bits >> dropped) & 1U);
+    const std::uint64_t half = rounding == Rounding::tf32_cut ? 0
+                                                              : (std::uint64_t{1} << (dropped - 1U))
+                                                                    - 1U + ((bits >> dropped) & 1U);
     rounded = std::bit_cast<double>(((bits + half) >> dropped) << dropped);
   } else {
     const double step = std::ldexp(1.0, format->smallest_exponent - format->fraction_bits);
@@ -127,7 +135,7 @@ std::vector<Level> levels_for(const ComputeDtypes& dtypes) {
   if (dtypes.input == Dtype::bf16 || dtypes.input == Dtype::f16) {
     return {Level::exact, Level::flash, Level::rounded_query, Level::eager};
   }
-  return {Level::exact, Level::tf32};
+  return {Level::exact, Level::tf32, Level::tf32_cut};
 }
 
 } // namespace mla_scale::compare

@@ -13,20 +13,24 @@ namespace mla_scale::compare {
 enum class Level {
   exact,         ///< float32 products and sums; only the output is rounded
   tf32,          ///< float32 inputs through TF32 tensor cores: q, k, p and v rounded to 10 bits
+  tf32_cut,      ///< the same, cut to 10 bits, as tensor cores do with what they are given
   flash,         ///< probabilities rounded to the dtype before P·V
   rounded_query, ///< also scale · q rounded to the dtype before Q·Kᵀ
   fp8,           ///< probabilities rounded to e4m3
   eager,         ///< logits rounded to the dtype before and after the scale (transformers' eager)
 };
 
-/// "exact", "tf32", "flash", "rounded_query", "fp8", "eager".
+/// "exact", "tf32", "tf32_cut", "flash", "rounded_query", "fp8", "eager".
 [[nodiscard]] std::string_view to_string(Level level);
 
 /// One line for a reader.
 [[nodiscard]] std::string_view describe(Level level);
 
-/// A number format to round to, nearest even.
-enum class Rounding { none, f32, tf32, bf16, f16, e4m3, e5m2 };
+/// True for levels that change logits, and so the lse.
+[[nodiscard]] bool rounds_logits(Level level);
+
+/// A number format to round to, nearest even; tf32_cut: towards zero.
+enum class Rounding { none, f32, tf32, tf32_cut, bf16, f16, e4m3, e5m2 };
 
 /// The rounding that storing in `dtype` does; none for f64 and integers.
 [[nodiscard]] Rounding rounding_of(tensor::Dtype dtype);
@@ -34,7 +38,7 @@ enum class Rounding { none, f32, tf32, bf16, f16, e4m3, e5m2 };
 /// `value` rounded. Too large: infinity, for e4m3 the largest number (448), as saturating casts do.
 [[nodiscard]] double round_to(Rounding rounding, double value);
 
-/// Largest relative error of rounding a normal number: 2^-9 for bf16, 0 for none.
+/// Largest relative error of rounding a normal number: 2^-8 for bf16, 0 for none.
 [[nodiscard]] double unit_roundoff(Rounding rounding);
 
 /// The dtypes a kernel worked in, as far as the capture shows them.

@@ -67,8 +67,7 @@ struct GroupError {
   double relative_rms = 0.0; ///< rms over rows of |error| / |reference row| (lse: absolute error)
   double floor = 0.0;        ///< the same for a healthy kernel of the chosen level
   double floor_ratio = 0.0;
-  std::int64_t nan = 0;
-  std::int64_t inf = 0;
+  std::int64_t not_finite = 0; ///< rows of a head with NaN or infinity, which enter nothing else
   bool bad = false;
 };
 

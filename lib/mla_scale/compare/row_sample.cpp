@@ -119,7 +119,7 @@ std::vector<HeadRow> sample_rows(const Problem& problem, std::int64_t limit) {
   const auto head_count = static_cast<std::int64_t>(heads.size());
   const auto row_count = static_cast<std::int64_t>(rows.size());
   const std::int64_t a_head =
-      std::clamp(std::min(limit, affordable) / head_count, std::int64_t{2}, row_count);
+      std::min(std::max(std::min(limit, affordable) / head_count, std::int64_t{2}), row_count);
   for (std::size_t h = 0; h < heads.size(); ++h) {
     std::int64_t last = -1;
     for (std::int64_t i = 0; i < a_head; ++i) {
@@ -154,7 +154,7 @@ std::vector<RowSample> sample_logits(const Problem& problem, const std::vector<H
     samples[i].first_key = sequence ? sequence->key_begin : 0;
   }
   const auto groups = by_head(rows);
-  for_each_index(groups.size(), problem.threads, [&](std::size_t, std::size_t group) {
+  parallel_for(groups.size(), static_cast<unsigned>(problem.threads), [&](std::size_t group) {
     const auto [first, last] = groups[group];
     KeyTiles<double> tiles(problem, rows[first].first);
     for (std::size_t begin = first; begin < last;) {
@@ -206,9 +206,17 @@ std::vector<double> ValueAverager::average(const RowSample& sample, std::int64_t
            std::min(most, (sequence ? sequence->key_end : sample.first_key + keys) - wanted));
     }
     const std::int64_t here = std::min(keys - begin, m_first + m_count - wanted);
-    sum.noalias() += InputMap(weights.data() + begin, count, here, Eigen::OuterStride<>(keys))
-                     * InputMap(m_values.data() + (wanted - m_first) * width, here, width,
-                                Eigen::OuterStride<>(width));
+    // Row by row: a matrix product would pack all values for the sake of one or two rows of
+    // weights.
+    for (std::int64_t j = 0; j < here; ++j) {
+      const Eigen::Map<const Eigen::RowVectorXd> value(
+          m_values.data() + (wanted - m_first + j) * width, width);
+      for (std::int64_t r = 0; r < count; ++r) {
+        if (const double weight = weights[size(r * keys + begin + j)]; weight != 0.0) {
+          sum.row(r).noalias() += weight * value;
+        }
+      }
+    }
     begin += here;
   }
   round_all(m_rounding.average, sum.data(), count * width);

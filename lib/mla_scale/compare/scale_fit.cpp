@@ -11,12 +11,17 @@ namespace {
 
 using reference::Problem;
 
-constexpr int k_most_steps = 40;
+constexpr int k_most_steps = 20;
+constexpr int k_most_halvings = 5;
 constexpr double k_converged = 1e-10;     // of ln(scale)
 constexpr double k_longest_step = 0.7;    // of ln(scale): a factor of 2
 constexpr double k_relative_floor = 6e-8; // a kernel's float32 scale
-constexpr std::array<double, 4> k_starts = {1.0, 0.45, 2.0, 0.1};
-constexpr double k_good_residual = 0.05; // no other start is tried below it
+constexpr std::array<double, 4> k_starts = {1.0, 0.5, 0.25, 2.0};
+constexpr double k_near_residual = 0.1; // rms of a row: near enough to descend from
+constexpr std::int64_t k_few_rows = 16;
+/// The P·V rounding of a row is shared by its columns, so that a naive standard error is too small
+/// by up to this; a clustered one cannot be had from a few rows.
+constexpr double k_clustering = 7.0;
 
 /// Sums of one Gauss-Newton step on t = ln(scale).
 struct Step {
@@ -61,7 +66,7 @@ Fitted descend(const Evaluate& evaluate, double start) {
       return fitted;
     }
     Step next = evaluate(fitted.log_ratio + change);
-    for (int half = 0; half < 12 && !(next.residual <= fitted.step.residual); ++half) {
+    for (int half = 0; half < k_most_halvings && !(next.residual <= fitted.step.residual); ++half) {
       change /= 2;
       next = evaluate(fitted.log_ratio + change);
     }
@@ -78,28 +83,39 @@ Fitted descend(const Evaluate& evaluate, double start) {
 
 template <typename Evaluate>
 Fitted minimise(const Evaluate& evaluate) {
-  Fitted best;
-  best.step.residual = std::numeric_limits<double>::infinity();
-  for (const double start : k_starts) {
-    const Fitted fitted = descend(evaluate, std::log(start));
-    if (fitted.usable && (!best.usable || fitted.step.residual < best.step.residual)) {
-      best = fitted;
-    }
-    if (best.usable && best.converged
-        && best.step.residual
-               < k_good_residual * k_good_residual * static_cast<double>(best.step.rows)) {
-      break;
+  double start = 0.0;
+  double least = std::numeric_limits<double>::infinity();
+  for (const double ratio : k_starts) {
+    if (const Step step = evaluate(std::log(ratio)); step.rows > 0 && step.residual < least) {
+      least = step.residual;
+      start = std::log(ratio);
+      if (least < k_near_residual * k_near_residual * static_cast<double>(step.rows)) {
+        break;
+      }
     }
   }
-  return best;
+  return descend(evaluate, start);
 }
 
-ScaleFit to_fit(const Problem& problem, const Fitted& fitted, std::string from) {
+/// Relative standard error of ln(scale) from `rows` rows of `width` residuals each.
+double relative_error(const Step& step, std::int64_t width) {
+  const auto rows = static_cast<double>(step.rows);
+  const double clustered = std::sqrt(step.gradient_squared) / step.curvature;
+  if (step.rows >= k_few_rows) {
+    return clustered;
+  }
+  const double residuals = std::max(1.0, rows * static_cast<double>(width) - 1.0);
+  const double naive = std::sqrt(step.residual / residuals / step.curvature);
+  return std::max(clustered, width > 1 ? k_clustering * naive : naive);
+}
+
+ScaleFit to_fit(const Problem& problem, const Fitted& fitted, std::int64_t width,
+                std::string from) {
   ScaleFit fit;
   fit.ratio = std::exp(fitted.log_ratio);
   fit.softmax_scale = problem.softmax_scale * fit.ratio;
-  const double relative = std::sqrt(fitted.step.gradient_squared) / fitted.step.curvature;
-  fit.standard_error = std::abs(fit.softmax_scale) * std::hypot(relative, k_relative_floor);
+  fit.standard_error = std::abs(fit.softmax_scale)
+                       * std::hypot(relative_error(fitted.step, width), k_relative_floor);
   fit.from = std::move(from);
   fit.converged = fitted.converged;
   fit.information = fitted.step.curvature;
@@ -220,7 +236,7 @@ std::optional<ScaleFit> fit_scale_from_lse(const Problem& problem, const tensor:
   const auto evaluate = [&](double log_ratio) {
     const double scale = problem.softmax_scale * std::exp(log_ratio);
     const auto ranges = heads_of(samples);
-    for_each_index(ranges.size(), problem.threads, [&](std::size_t, std::size_t range) {
+    parallel_for(ranges.size(), static_cast<unsigned>(problem.threads), [&](std::size_t range) {
       std::vector<double> p;
       for (std::size_t i = ranges[range].first; i < ranges[range].second; ++i) {
         steps[i] = {};
@@ -240,7 +256,7 @@ std::optional<ScaleFit> fit_scale_from_lse(const Problem& problem, const tensor:
     return sum;
   };
   const Fitted fitted = minimise(evaluate);
-  return fitted.usable ? std::optional(to_fit(problem, fitted, "lse")) : std::nullopt;
+  return fitted.usable ? std::optional(to_fit(problem, fitted, 1, "lse")) : std::nullopt;
 }
 
 std::optional<ScaleFit> fit_scale_from_out(const Problem& problem, const tensor::Capture& capture,
@@ -252,7 +268,7 @@ std::optional<ScaleFit> fit_scale_from_out(const Problem& problem, const tensor:
   std::vector<Fitted> by_head(ranges.size());
   std::vector<double> weights(samples.size(), 0.0);
   // Head by head, so that the values of a head are converted once.
-  for_each_index(ranges.size(), problem.threads, [&](std::size_t, std::size_t range) {
+  parallel_for(ranges.size(), static_cast<unsigned>(problem.threads), [&](std::size_t range) {
     ValueAverager averager(problem);
     row_weights(problem, samples, ranges[range], averager, weights);
     by_head[range] = minimise([&](double log_ratio) {
@@ -274,7 +290,21 @@ std::optional<ScaleFit> fit_scale_from_out(const Problem& problem, const tensor:
     return std::nullopt;
   }
   joined.log_ratio = weighted / joined.step.curvature;
-  return to_fit(problem, joined, "out");
+  // Heads that disagree about the scale make it less certain than rows within a head do.
+  double between = 0.0;
+  std::int64_t heads = 0;
+  for (const Fitted& fitted : by_head) {
+    if (fitted.usable && fitted.converged) {
+      const double pull = fitted.step.curvature * (fitted.log_ratio - joined.log_ratio);
+      between += pull * pull;
+      ++heads;
+    }
+  }
+  if (heads > 1) {
+    between *= static_cast<double>(heads) / static_cast<double>(heads - 1);
+    joined.step.gradient_squared = std::max(joined.step.gradient_squared, between);
+  }
+  return to_fit(problem, joined, capture.out->width, "out");
 }
 
 } // namespace mla_scale::compare

@@ -9,35 +9,31 @@
 
 namespace mla_scale {
 
-std::size_t thread_count(int wanted) {
-  return wanted > 0 ? static_cast<std::size_t>(wanted)
-                    : std::max<std::size_t>(1, std::thread::hardware_concurrency());
-}
-
-void for_each_index(std::size_t count, int threads,
-                    const std::function<void(std::size_t thread, std::size_t index)>& work) {
-  std::atomic<std::size_t> next = 0;
+void parallel_for(std::size_t count, unsigned threads,
+                  const std::function<void(std::size_t)>& body) {
+  const unsigned wanted =
+      threads != 0 ? threads : std::max(1U, std::thread::hardware_concurrency());
+  const std::size_t workers = std::min<std::size_t>(wanted, count);
+  std::atomic<std::size_t> next{0};
   std::exception_ptr failure;
-  std::mutex failure_mutex;
-  const auto run = [&](std::size_t thread) {
+  std::mutex failure_guard;
+  const auto work = [&] {
     try {
-      for (std::size_t index = next++; index < count; index = next++) {
-        work(thread, index);
+      for (std::size_t i = next.fetch_add(1); i < count; i = next.fetch_add(1)) {
+        body(i);
       }
     } catch (...) {
-      const std::lock_guard lock(failure_mutex);
+      const std::lock_guard lock(failure_guard);
       failure = std::current_exception();
       next = count;
     }
   };
-  std::vector<std::thread> others;
-  for (std::size_t thread = 1; thread < std::min(thread_count(threads), count); ++thread) {
-    others.emplace_back(run, thread);
+  std::vector<std::jthread> pool;
+  for (std::size_t i = 1; i < workers; ++i) {
+    pool.emplace_back(work);
   }
-  run(0);
-  for (std::thread& other : others) {
-    other.join();
-  }
+  work();
+  pool.clear();
   if (failure) {
     std::rethrow_exception(failure);
   }

@@ -38,6 +38,9 @@ std::size_t utf8_sequence(std::string_view text, std::size_t at, std::uint32_t& 
   return overlong || surrogate || code_point > 0x10FFFF ? 0 : length;
 }
 
+/// Longer words are not slips of a known name, and comparing them costs.
+constexpr std::size_t k_longest_slip = 100;
+
 bool drives_a_terminal(std::uint32_t c) {
   return c < 0x20 || (c >= 0x7F && c < 0xA0) || c == 0x061C || c == 0x200E || c == 0x200F
          || (c >= 0x2028 && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069) || c == 0xFEFF;
@@ -102,12 +105,37 @@ std::size_t edit_distance(std::string_view left, std::string_view right) {
   return previous[right.size()];
 }
 
+namespace {
+
+std::string lower(std::string_view text) {
+  std::string result(text);
+  for (char& c : result) {
+    c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  }
+  return result;
+}
+
+} // namespace
+
+std::string clip(std::string_view text, std::size_t limit) {
+  if (text.size() <= limit) {
+    return std::string(text);
+  }
+  while (limit > 0 && (static_cast<unsigned char>(text[limit]) & 0xC0) == 0x80) {
+    --limit; // not in the middle of a UTF-8 sequence
+  }
+  return std::string(text.substr(0, limit)) + "...";
+}
+
 std::string_view closest_match(std::string_view text,
                                std::span<const std::string_view> candidates) {
   std::string_view best;
   std::size_t best_distance = std::max<std::size_t>(2, text.size() / 3) + 1;
+  if (text.empty() || text.size() > k_longest_slip) {
+    return best;
+  }
   for (const std::string_view candidate : candidates) {
-    const std::size_t distance = edit_distance(text, candidate);
+    const std::size_t distance = edit_distance(lower(text), lower(candidate));
     if (distance < best_distance) {
       best_distance = distance;
       best = candidate;

@@ -58,6 +58,7 @@ struct Value::Store {
   std::vector<Node> nodes;
   std::vector<std::string> strings;
   std::optional<LineTable> lines;
+  std::vector<std::size_t> non_finite; ///< offsets of NaN, Infinity and -Infinity, ascending
 
   [[nodiscard]] const Node& node(std::uint32_t index) const { return nodes[index]; }
 };
@@ -209,6 +210,9 @@ std::string describe_syntax(std::string_view text, std::size_t offset, const std
       || detail.find("ill-formed UTF-8") != std::string::npos) {
     return "a string is not valid UTF-8";
   }
+  if (detail.find("number overflow") != std::string::npos) {
+    return "a number is too large for a double";
+  }
   if (detail.find("unexpected end of input") != std::string::npos || at >= text.size()) {
     return "ends in the middle of a value: the file is truncated";
   }
@@ -239,6 +243,24 @@ std::string describe_syntax(std::string_view text, std::size_t offset, const std
   return "is not JSON: " + reason.substr(0, reason.find("; last read"));
 }
 
+/// Overwrites NaN, Infinity and -Infinity outside strings by a 0 and blanks, so that offsets stay,
+/// and tells where.
+std::vector<std::size_t> blank_non_finite(std::string& text) {
+  std::vector<std::size_t> offsets;
+  TokenCursor cursor(text);
+  for (std::size_t at = cursor.next(); at < text.size(); at = cursor.next()) {
+    const std::string_view token = std::string_view(text).substr(at, cursor.offset() - at);
+    if (token == "NaN" || token == "Infinity" || token == "-Infinity") {
+      offsets.push_back(at);
+      text.replace(at, token.size(), "0" + std::string(token.size() - 1, ' '));
+    }
+    if (cursor.offset() == at) {
+      break; // a byte that starts no token: the parser will say so
+    }
+  }
+  return offsets;
+}
+
 } // namespace
 
 Result<Document> Document::parse(std::string text, std::string path, const Limits& limits) {
@@ -263,6 +285,9 @@ Result<Document> Document::parse(std::string text, std::string path, const Limit
     return fail(ErrorKind::syntax, "is UTF-16 text; JSON files are UTF-8", {1, 1});
   }
   store->text = std::move(text);
+  if (limits.allow_non_finite) {
+    store->non_finite = blank_non_finite(store->text);
+  }
   store->nodes.reserve(store->text.size() / 12 + 4);
   Builder builder(store->text, store->nodes, store->strings, limits.max_depth);
   const bool parsed = nlohmann::json::sax_parse(store->text, &builder);
@@ -293,6 +318,17 @@ const std::string& Document::path() const {
 
 std::string_view Document::text() const {
   return m_store->text;
+}
+
+std::optional<Error> Document::non_finite() const {
+  if (m_store->non_finite.empty()) {
+    return std::nullopt;
+  }
+  return Error{ErrorKind::syntax,
+               "NaN and Infinity are not JSON numbers",
+               m_store->path,
+               {},
+               m_store->lines->position(m_store->non_finite.front())};
 }
 
 Kind Value::kind() const {

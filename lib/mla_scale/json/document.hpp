@@ -16,6 +16,9 @@ enum class Kind { null, boolean, integer, number, string, array, object };
 struct Limits {
   std::size_t max_bytes = std::size_t{64} << 20;
   std::size_t max_depth = 200;
+  /// Python's json writes and reads NaN and Infinity. When allowed they parse, but no getter
+  /// returns them.
+  bool allow_non_finite = false;
 };
 
 class Document;
@@ -88,6 +91,8 @@ public:
   [[nodiscard]] Value root() const;
   [[nodiscard]] const std::string& path() const;
   [[nodiscard]] std::string_view text() const;
+  /// The first NaN or Infinity, as an Error at its place; empty when there is none.
+  [[nodiscard]] std::optional<Error> non_finite() const;
 
 private:
   explicit Document(std::unique_ptr<Value::Store> store);

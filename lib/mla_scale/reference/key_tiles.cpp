@@ -1,3 +1,4 @@
+#include <mla_scale/reference/kernel_choice.hpp>
 #include <mla_scale/reference/key_tiles.hpp>
 
 #include <Eigen/Core>
@@ -11,18 +12,14 @@ template <typename Real>
 using Matrix = Eigen::Matrix<Real, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 template <typename Real>
 using ConstMap = Eigen::Map<const Matrix<Real>>;
-/// A matrix whose rows are `outer stride` apart.
-template <typename Real>
-using StridedMap = Eigen::Map<Matrix<Real>, 0, Eigen::OuterStride<>>;
-
 std::size_t size(std::int64_t count) {
   return static_cast<std::size_t>(count);
 }
 
-/// [tokens, width] of one head.
+/// [tokens, width] of one head, with room for the kernel to read past the end.
 template <typename Real>
 std::vector<Real> read_head(const tensor::View3& view, std::int64_t head) {
-  std::vector<Real> values(size(view.tokens * view.width));
+  std::vector<Real> values(size((view.tokens + k_kernel_slack) * view.width));
   for (std::int64_t token = 0; token < view.tokens; ++token) {
     view.read(token, head, 0, view.width, values.data() + token * view.width);
   }
@@ -33,12 +30,27 @@ std::int64_t head_in(const tensor::View3& view, std::int64_t head) {
   return view.heads == 1 ? 0 : head;
 }
 
+/// The transpose of a matrix [rows, columns] as panels [columns, lanes], one for each `lanes` rows.
+template <typename Real>
+std::vector<Real> transposed_panels(const std::vector<Real>& matrix, std::int64_t rows,
+                                    std::int64_t columns, std::int64_t lanes) {
+  const std::int64_t panels = (rows + lanes - 1) / lanes;
+  std::vector<Real> result(size(panels * columns * lanes));
+  for (std::int64_t row = 0; row < rows; ++row) {
+    Real* const lane = result.data() + row / lanes * columns * lanes + row % lanes;
+    for (std::int64_t column = 0; column < columns; ++column) {
+      lane[column * lanes] = matrix[size(row * columns + column)];
+    }
+  }
+  return result;
+}
+
 } // namespace
 
 template <typename Real>
 KeyTiles<Real>::KeyTiles(const Problem& problem, std::int64_t head)
-    : m_problem(problem), m_head(head), m_form(problem.form), m_nope(problem.nope_width()),
-      m_rope(problem.qk_rope_head_dim) {
+    : m_problem(problem), m_kernel(functions_of<Real>(problem.kernel_in_use())), m_head(head),
+      m_form(problem.form), m_nope(problem.nope_width()), m_rope(problem.qk_rope_head_dim) {
   m_key_width = problem.q.width;
   m_value_width = problem.v_width();
   if (m_form == Form::expanded) {
@@ -46,12 +58,29 @@ KeyTiles<Real>::KeyTiles(const Problem& problem, std::int64_t head)
   }
   m_rank = problem.kv_c->width;
   m_w_uk = read_head<Real>(*problem.w_uk, head);
+  m_w_uv = read_head<Real>(*problem.w_uv, head);
   if (m_form == Form::latent) {
-    m_w_uv = read_head<Real>(*problem.w_uv, head);
+    m_w_uk = transposed_panels(m_w_uk, m_nope, m_rank, m_kernel.lanes);
+    m_w_uv = transposed_panels(m_w_uv, m_value_width, m_rank, m_kernel.lanes);
   } else {
     m_w_uv_exact = read_head<double>(*problem.w_uv, head);
     m_key_width = m_rank + m_rope;
     m_value_width = m_rank;
+  }
+}
+
+template <typename Real>
+void KeyTiles<Real>::expand(std::int64_t count, const std::vector<Real>& weights,
+                            std::int64_t width, Real* out, std::int64_t out_stride) {
+  const std::int64_t lanes = m_kernel.lanes;
+  m_expanded.resize(size((count + k_kernel_slack) * lanes));
+  for (std::int64_t first = 0; first < width; first += lanes) {
+    m_kernel.multiply({count, m_rank, m_latent.data(), m_rank, false,
+                       weights.data() + first * m_rank, m_expanded.data()});
+    const std::int64_t columns = std::min(lanes, width - first);
+    for (std::int64_t j = 0; j < count; ++j) {
+      std::copy_n(m_expanded.data() + j * lanes, columns, out + j * out_stride + first);
+    }
   }
 }
 
@@ -76,15 +105,12 @@ void KeyTiles<Real>::load(std::int64_t first, std::int64_t count, Real* key, Rea
     }
     return;
   }
-  m_latent.resize(size(count * m_rank));
+  m_latent.resize(size((count + k_kernel_slack) * m_rank));
   for (std::int64_t j = 0; j < count; ++j) {
     m_problem.kv_c->read(first + j, 0, 0, m_rank, m_latent.data() + j * m_rank);
   }
-  const ConstMap<Real> latent(m_latent.data(), count, m_rank);
-  StridedMap<Real>(key, count, m_nope, Eigen::OuterStride<>(m_key_width)).noalias() =
-      latent * ConstMap<Real>(m_w_uk.data(), m_nope, m_rank).transpose();
-  StridedMap<Real>(value, count, m_value_width, Eigen::OuterStride<>(m_value_width)).noalias() =
-      latent * ConstMap<Real>(m_w_uv.data(), m_value_width, m_rank).transpose();
+  expand(count, m_w_uk, m_nope, key, m_key_width);
+  expand(count, m_w_uv, m_value_width, value, m_value_width);
 }
 
 template <typename Real>
@@ -103,6 +129,33 @@ void KeyTiles<Real>::load_query(std::int64_t row, Real factor, Real* query) {
 }
 
 template <typename Real>
+void KeyTiles<Real>::load_queries(std::span<const std::int64_t> rows, std::span<const Real> factors,
+                                  Real* panel) {
+  const std::int64_t lanes = m_kernel.lanes;
+  const tensor::View3& q = m_problem.q;
+  std::vector<Real> row(size(q.width));
+  const bool absorbed = m_form == Form::absorbed;
+  // The nope part waits in m_latent, or goes straight to the panel.
+  m_latent.assign(absorbed ? size(m_nope * lanes) : 0, Real{0});
+  Real* const nope = absorbed ? m_latent.data() : panel;
+  Real* const rope = panel + (absorbed ? m_rank : m_nope) * lanes;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    q.read(rows[i], m_head, 0, q.width, row.data());
+    for (std::int64_t c = 0; c < q.width; ++c) {
+      Real* const column = c < m_nope ? nope + c * lanes : rope + (c - m_nope) * lanes;
+      column[i] = row[size(c)] * factors[i];
+    }
+  }
+  if (absorbed) {
+    // Rounded up, the product runs into the rope columns: the result is copied from its own place.
+    m_expanded.resize(size((m_rank + k_kernel_slack) * lanes));
+    m_kernel.multiply(
+        {m_rank, m_nope, m_w_uk.data(), m_rank, true, m_latent.data(), m_expanded.data()});
+    std::copy_n(m_expanded.data(), m_rank * lanes, panel);
+  }
+}
+
+template <typename Real>
 void KeyTiles<Real>::finish(const double* average, double* out) const {
   if (m_form != Form::absorbed) {
     std::copy_n(average, m_value_width, out);
@@ -111,6 +164,11 @@ void KeyTiles<Real>::finish(const double* average, double* out) const {
   const std::int64_t v_width = m_problem.v_width();
   Eigen::Map<Matrix<double>>(out, v_width, 1).noalias() =
       ConstMap<double>(m_w_uv_exact.data(), v_width, m_rank) * ConstMap<double>(average, m_rank, 1);
+}
+
+template <typename Real>
+void KeyTiles<Real>::finish_panel(const Real* averages, Real* out) const {
+  m_kernel.multiply({m_problem.v_width(), m_rank, m_w_uv.data(), m_rank, false, averages, out});
 }
 
 template class KeyTiles<double>;

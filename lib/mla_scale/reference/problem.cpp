@@ -1,3 +1,4 @@
+#include <mla_scale/reference/kernel_choice.hpp>
 #include <mla_scale/reference/problem.hpp>
 
 #include <fmt/format.h>
@@ -178,6 +179,10 @@ std::int64_t Problem::visible_keys(const tensor::Sequence& sequence, std::int64_
   return std::clamp(row - sequence.query_begin + prefix + 1, std::int64_t{0}, keys);
 }
 
+const Kernel& Problem::kernel_in_use() const {
+  return kernel != nullptr ? *kernel : *chosen_kernel().value();
+}
+
 double Problem::row_scale(std::int64_t row) const {
   return query_factors.empty() ? softmax_scale
                                : softmax_scale * query_factors[static_cast<std::size_t>(row)];
@@ -235,6 +240,11 @@ Result<void> validate(const Problem& problem) {
   }
   if (problem.key_chunk < 0 || problem.threads < 0) {
     return usage_error("chunk size and number of threads cannot be negative");
+  }
+  if (problem.kernel == nullptr) {
+    if (const auto kernel = chosen_kernel(); !kernel) {
+      return kernel.error();
+    }
   }
   return {};
 }

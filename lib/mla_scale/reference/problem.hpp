@@ -1,6 +1,7 @@
 #pragma once
 
 #include <mla_scale/core/result.hpp>
+#include <mla_scale/reference/kernel.hpp>
 #include <mla_scale/tensor/capture.hpp>
 
 #include <cstdint>
@@ -48,7 +49,8 @@ struct Problem {
   std::vector<std::int64_t> heads; ///< ascending; empty: all
   std::vector<std::int64_t> rows;  ///< query rows, ascending; empty: all
   Precision precision = Precision::f64;
-  int threads = 0; ///< 0: one for each processor. The result does not depend on it.
+  int threads = 0;                ///< 0: one for each processor. The result does not depend on it.
+  const Kernel* kernel = nullptr; ///< null: that of chosen_kernel(). Results agree to rounding.
 
   [[nodiscard]] std::int64_t nope_width() const;
   [[nodiscard]] std::int64_t v_width() const;
@@ -58,6 +60,8 @@ struct Problem {
   [[nodiscard]] std::optional<tensor::Sequence> sequence_of(std::int64_t row) const;
   /// Number of keys, from the sequence's first, that query row `row` of `sequence` sees.
   [[nodiscard]] std::int64_t visible_keys(const tensor::Sequence& sequence, std::int64_t row) const;
+  /// `kernel`, or the one that it stands for. \pre validate()
+  [[nodiscard]] const Kernel& kernel_in_use() const;
   /// softmax_scale · factor of the row.
   [[nodiscard]] double row_scale(std::int64_t row) const;
 };
@@ -69,7 +73,7 @@ struct Problem {
 
 /// Checks that the shapes fit each other and that heads, rows and sequences are in range.
 /// Errors: schema, naming the tensor; usage for a head or row outside, or a scale that is not a
-/// finite number.
+/// finite number, or MLA_SCALE_KERNEL naming no kernel of this machine.
 [[nodiscard]] Result<void> validate(const Problem& problem);
 
 /// Llama-4 attention temperature of each query: 1 + beta · ln(1 + floor(position / original)),

@@ -1,5 +1,7 @@
 #include <mla_scale/report/style.hpp>
 
+#include <algorithm>
+
 namespace mla_scale::report {
 
 int columns(std::string_view text) {
@@ -10,17 +12,20 @@ int columns(std::string_view text) {
   return count;
 }
 
-std::string wrap(std::string_view text, int width, int indent) {
-  std::string wrapped;
+std::string hanging(std::string_view head, int head_columns, std::string_view text, int width) {
+  constexpr int k_narrowest = 24; // below this, lines run over rather than break at every word
+  const int room = std::max(width - head_columns, k_narrowest);
+  const std::string indent(static_cast<std::size_t>(head_columns), ' ');
+  std::string wrapped(head);
   int column = 0;
   while (!text.empty()) {
     const std::size_t space = text.find(' ');
     const std::string_view word = text.substr(0, space);
     text.remove_prefix(space == std::string_view::npos ? text.size() : space + 1);
     const int size = columns(word);
-    if (column > 0 && column + 1 + size > width) {
-      wrapped += "\n" + std::string(static_cast<std::size_t>(indent), ' ');
-      column = indent;
+    if (column > 0 && column + 1 + size > room) {
+      wrapped += "\n" + indent;
+      column = 0;
     } else if (column > 0) {
       wrapped += ' ';
       ++column;
@@ -28,7 +33,7 @@ std::string wrap(std::string_view text, int width, int indent) {
     wrapped += word;
     column += size;
   }
-  return wrapped;
+  return wrapped + "\n";
 }
 
 } // namespace mla_scale::report

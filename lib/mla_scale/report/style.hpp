@@ -28,6 +28,11 @@ private:
 /// the line is not broken.
 [[nodiscard]] std::string wrap(std::string_view text, int width, int indent);
 
+/// `head`, then `text` wrapped behind it: further lines start below the first letter of `text`.
+/// Ends with a newline. `head` may hold colour; `head_columns` is the room it takes on screen.
+[[nodiscard]] std::string hanging(std::string_view head, int head_columns, std::string_view text,
+                                  int width);
+
 /// Number of columns that UTF-8 text takes, one for each code point.
 [[nodiscard]] int columns(std::string_view text);
 

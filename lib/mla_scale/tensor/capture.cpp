@@ -1,6 +1,8 @@
 #include "capture_files.hpp"
 #include "capture_hypothesis.hpp"
+#include "capture_join.hpp"
 #include "capture_values.hpp"
+#include "capture_weights.hpp"
 
 #include <mla_scale/tensor/capture.hpp>
 
@@ -35,23 +37,8 @@ public:
   }
 
 private:
-  /// A tensor of numbers, or nullptr when the capture has none of that name. NumPy knows neither
-  /// bf16 nor fp8: their bits come as unsigned integers.
   Result<std::shared_ptr<const Tensor>> find_floating(std::string_view canonical) {
-    std::shared_ptr<const Tensor> tensor = m_files.find(canonical);
-    if (tensor == nullptr || is_floating(tensor->dtype)) {
-      return tensor;
-    }
-    const bool bf16 = tensor->dtype == Dtype::u16 || tensor->dtype == Dtype::i16;
-    if (!bf16 && tensor->dtype != Dtype::u8) {
-      return wrong(*tensor, fmt::format("is of {}, but must be of floating-point numbers",
-                                        to_string(tensor->dtype)));
-    }
-    auto viewed = std::make_shared<Tensor>(*tensor);
-    viewed->dtype = bf16 ? Dtype::bf16 : Dtype::f8_e4m3fn;
-    m_capture.notes.push_back(fmt::format("{} is of {}: read as the bits of {}", tensor->name,
-                                          to_string(tensor->dtype), to_string(viewed->dtype)));
-    return std::shared_ptr<const Tensor>(std::move(viewed));
+    return tensor::find_floating(m_files, canonical, m_capture.notes);
   }
 
   Result<void> read_token_tensor(std::string_view canonical, std::optional<View3>& into,
@@ -112,101 +99,14 @@ private:
   }
 
   Result<void> read_weights() {
-    const Result<std::shared_ptr<const Tensor>> fused = find_floating("kv_b_proj");
-    if (!fused) {
-      return fused.error();
+    Result<CaptureWeights> weights = find_weights(m_files, m_geometry, m_capture.notes);
+    if (!weights) {
+      return weights.error();
     }
-    if (*fused != nullptr) {
-      return split_kv_b_proj(*fused);
-    }
-    if (auto done = read_absorbed("w_uk", m_geometry.qk_nope_head_dim, m_capture.w_uk); !done) {
-      return done;
-    }
-    return read_absorbed("w_uv", m_geometry.v_head_dim, m_capture.w_uv);
-  }
-
-  /// Rows of one head follow each other: nope first, then v.
-  Result<void> split_kv_b_proj(const std::shared_ptr<const Tensor>& weight) {
-    const std::int64_t nope = m_geometry.qk_nope_head_dim;
-    const std::int64_t per_head = nope + m_geometry.v_head_dim;
-    const std::int64_t rank = m_geometry.kv_lora_rank;
-    const std::vector<std::int64_t>& shape = weight->shape;
-    const bool matrix = shape.size() == 2;
-    const auto divides = [&](std::int64_t rows) {
-      return rows > 0 && rows % per_head == 0
-             && m_geometry.num_attention_heads % (rows / per_head) == 0;
-    };
-    const bool by_rows = matrix && shape[1] == rank && divides(shape[0]);
-    const bool by_columns = matrix && shape[0] == rank && divides(shape[1]);
-    if (!by_rows && !by_columns) {
-      return wrong(*weight,
-                   fmt::format("its shape {} is not [H*{}, {}] with H dividing {} heads",
-                               shape_text(shape), per_head, rank, m_geometry.num_attention_heads));
-    }
-    const std::size_t rows = by_rows ? 0 : 1;
-    if (!by_rows) {
-      m_capture.notes.push_back(
-          fmt::format("{} came transposed, as [{}, H*{}]", weight->name, rank, per_head));
-    }
-    View3 view;
-    view.tensor = weight;
-    view.heads = shape[rows] / per_head;
-    view.width = rank;
-    view.token_stride = weight->strides[rows];
-    view.head_stride = per_head * weight->strides[rows];
-    view.width_stride = weight->strides[1 - rows];
-    view.tokens = nope;
-    m_capture.w_uk = view;
-    view.tokens = m_geometry.v_head_dim;
-    view.offset = nope * weight->strides[rows];
-    m_capture.w_uv = view;
-    m_shapes.weight_heads = view.heads;
+    m_capture.w_uk = std::move(weights->w_uk);
+    m_capture.w_uv = std::move(weights->w_uv);
+    m_shapes.weight_heads = weights->heads;
     return {};
-  }
-
-  /// [L, H, X] as documented; [H, X, L] and [H, L, X], which engines keep too, when only they fit.
-  Result<void> read_absorbed(std::string_view canonical, std::int64_t width,
-                             std::optional<View3>& into) {
-    const Result<std::shared_ptr<const Tensor>> found = find_floating(canonical);
-    if (!found || *found == nullptr) {
-      return found ? Result<void>() : found.error();
-    }
-    const Tensor& weight = **found;
-    struct Order {
-      std::size_t rank, head, width;
-      const char* layout;
-    };
-    constexpr Order k_orders[] = {{0, 1, 2, "[L,H,D]"}, {2, 0, 1, "[H,D,L]"}, {1, 0, 2, "[H,L,D]"}};
-    const std::int64_t heads = m_geometry.num_attention_heads;
-    for (const Order& order : k_orders) {
-      if (weight.shape.size() != 3 || weight.shape[order.rank] != m_geometry.kv_lora_rank
-          || weight.shape[order.width] != width || weight.shape[order.head] < 1
-          || heads % weight.shape[order.head] != 0) {
-        continue;
-      }
-      View3 view;
-      view.tensor = *found;
-      view.tokens = width;
-      view.heads = weight.shape[order.head];
-      view.width = m_geometry.kv_lora_rank;
-      view.token_stride = weight.strides[order.width];
-      view.head_stride = weight.strides[order.head];
-      view.width_stride = weight.strides[order.rank];
-      if (m_shapes.weight_heads != 0 && m_shapes.weight_heads != view.heads) {
-        return wrong(weight,
-                     fmt::format("its shape {} holds {} heads, but w_uk holds {}",
-                                 shape_text(weight.shape), view.heads, m_shapes.weight_heads));
-      }
-      m_shapes.weight_heads = view.heads;
-      into = view;
-      if (&order != k_orders) {
-        m_capture.notes.push_back(fmt::format("{} read as {}", weight.name, order.layout));
-      }
-      return {};
-    }
-    return wrong(weight,
-                 fmt::format("its shape {} is not [{}, H, {}] with H dividing {} heads",
-                             shape_text(weight.shape), m_geometry.kv_lora_rank, width, heads));
   }
 
   struct HeadRow {
@@ -225,10 +125,17 @@ private:
         {"k", qk, qk, &m_capture.k, false},
         {"v", v, qk, &m_capture.v, false},
         {"q_pre", qk, m_geometry.qk_rope_head_dim, &m_capture.q_pre, false},
+        {"q_nope", m_geometry.qk_nope_head_dim, m_geometry.qk_nope_head_dim, &m_q_nope, false},
+        {"q_pe", m_geometry.qk_rope_head_dim, m_geometry.qk_rope_head_dim, &m_q_pe, false},
         {"out", v, qk, &m_capture.out, true},
     };
     std::vector<std::optional<View3>*> inputs;
+    const bool in_parts = m_files.find("q") == nullptr && m_files.find("q_nope") != nullptr
+                          && m_files.find("q_pe") != nullptr;
     for (const HeadRow& row : rows) {
+      if (!in_parts && (row.view == &m_q_nope || row.view == &m_q_pe)) {
+        continue;
+      }
       const Result<std::shared_ptr<const Tensor>> tensor = find_floating(row.canonical);
       if (!tensor || *tensor == nullptr) {
         if (!tensor) {
@@ -281,6 +188,14 @@ private:
     m_capture.query_rows = agreement->query_rows;
     m_capture.key_rows = agreement->key_rows;
     m_batches = std::max(agreement->batches, m_batches_of_tokens);
+    if (m_q_nope && m_q_pe) {
+      Result<View3> joined = join_columns(*m_q_nope, *m_q_pe);
+      if (!joined) {
+        return joined.error();
+      }
+      m_capture.q = std::move(*joined);
+      m_capture.notes.push_back(fmt::format("q is {}", m_capture.q->tensor->name));
+    }
     cut_padding();
     return check_weight_heads();
   }
@@ -407,6 +322,8 @@ private:
   Shapes m_shapes;
   std::int64_t m_batches_of_tokens = 1;
   std::int64_t m_batches = 1;
+  std::optional<View3> m_q_nope; // parts of a q that came in two
+  std::optional<View3> m_q_pe;
   Capture m_capture;
 };
 

@@ -147,7 +147,8 @@ std::optional<std::string> CaptureFiles::find_metadata(std::string_view key,
   std::optional<std::string> found;
   for (const auto& [file, entries] : metadata) {
     for (const auto& [name, value] : entries) {
-      if (name == key && (!found || file == preferred_file)) {
+      const bool named = name == key || name.ends_with("." + std::string(key));
+      if (named && (!found || file == preferred_file)) {
         found = value;
       }
     }

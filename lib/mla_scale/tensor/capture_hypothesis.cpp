@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 namespace mla_scale::tensor {
@@ -32,6 +33,10 @@ struct Verdict {
 
 std::string describe(const HeadTensor& tensor) {
   return fmt::format("{} is {}", tensor.tensor->name, shape_text(tensor.tensor->shape));
+}
+
+const HeadTensor& first_of(const Shapes& shapes) {
+  return shapes.inputs.empty() ? shapes.outputs.front() : shapes.inputs.front();
 }
 
 class Test {
@@ -65,13 +70,11 @@ private:
                && (reading.flat || reading.heads_first == heads_first);
       });
       if (found == tensor.readings.end()) {
+        const HeadTensor& first = first_of(m_shapes);
         return fail(tensor.tensor.get(),
-                    fmt::format("its shape {} does not hold the {} heads that {} has",
+                    fmt::format("its shape {} does not hold {} heads{}",
                                 shape_text(tensor.tensor->shape), m_hypothesis.heads,
-                                &tensor == &m_shapes.inputs.front() && m_shapes.outputs.empty()
-                                    ? std::string("the rest")
-                                    : describe(m_shapes.inputs.empty() ? m_shapes.outputs.front()
-                                                                       : m_shapes.inputs.front())));
+                                &first == &tensor ? "" : ", but " + describe(first)));
       }
       chosen.push_back(*found);
       ++m_verdict.checks;
@@ -134,8 +137,7 @@ private:
     if (heads == 0 || heads == m_hypothesis.heads || heads == m_shapes.config_heads) {
       return true;
     }
-    const HeadTensor& first =
-        m_shapes.inputs.empty() ? m_shapes.outputs.front() : m_shapes.inputs.front();
+    const HeadTensor& first = first_of(m_shapes);
     return fail(first.tensor.get(),
                 fmt::format("its shape {} holds {} heads, but the kv_b_proj weights hold {}",
                             shape_text(first.tensor->shape), m_hypothesis.heads, heads));
@@ -163,14 +165,18 @@ private:
   /// are not.
   void score() {
     int& score = m_verdict.score;
+    const Agreement& agreement = m_verdict.agreement;
     score += m_shapes.weight_heads == m_hypothesis.heads ? 16 : 0;
     const bool three_axes =
-        std::ranges::any_of(m_verdict.agreement.inputs,
+        std::ranges::any_of(agreement.inputs.empty() ? agreement.outputs : agreement.inputs,
                             [](const Reading& reading) { return reading.layout == "[T,H,D]"; });
     score += three_axes ? 8 : 0;
     score += m_lse && m_lse->layout.find("H,T") != std::string::npos ? 4 : 0;
-    score += m_hypothesis.inputs_heads_first == m_hypothesis.outputs_heads_first ? 2 : 0;
-    score += m_hypothesis.inputs_heads_first && !m_hypothesis.outputs_heads_first ? 1 : 0;
+    if (!agreement.inputs.empty() && !agreement.outputs.empty()) {
+      score += m_hypothesis.inputs_heads_first == m_hypothesis.outputs_heads_first    ? 2
+               : m_hypothesis.inputs_heads_first && !m_hypothesis.outputs_heads_first ? 1
+                                                                                      : 0;
+    }
   }
 
   template <typename Check>
@@ -247,12 +253,16 @@ std::vector<Hypothesis> hypotheses(const Shapes& shapes) {
 Result<Agreement> agree_on_shapes(const Shapes& shapes) {
   std::vector<Verdict> fitting;
   Verdict nearest;
-  std::set<std::string> seen;
+  std::map<std::string, std::size_t> seen;
   for (const Hypothesis& hypothesis : hypotheses(shapes)) {
     Verdict verdict = Test(shapes, hypothesis).run();
     if (verdict.holds) {
-      if (seen.insert(fingerprint(verdict.agreement)).second) {
+      // Orders that read the same are one: flat tensors have none.
+      const auto [known, added] = seen.emplace(fingerprint(verdict.agreement), fitting.size());
+      if (added) {
         fitting.push_back(std::move(verdict));
+      } else {
+        fitting[known->second].score = std::max(fitting[known->second].score, verdict.score);
       }
     } else if (nearest.contradiction.tensor == nullptr || verdict.checks > nearest.checks) {
       nearest = std::move(verdict);
@@ -271,8 +281,7 @@ Result<Agreement> agree_on_shapes(const Shapes& shapes) {
     const std::string both =
         fmt::format("{} or {}", wording(best.agreement), wording(rival.agreement));
     if (rival.score == best.score) {
-      const HeadTensor& first =
-          shapes.inputs.empty() ? shapes.outputs.front() : shapes.inputs.front();
+      const HeadTensor& first = first_of(shapes);
       return Error{ErrorKind::schema,
                    fmt::format("its shape {} can be {}: say which with --layout bthd or bhtd",
                                shape_text(first.tensor->shape), both),

@@ -11,6 +11,11 @@ struct Axis {
   std::int64_t stride = 0;
 };
 
+/// Batch entries to divide rows by: 1 for an empty batch, which has none.
+std::int64_t entries(const Axis& batch) {
+  return std::max<std::int64_t>(batch.extent, 1);
+}
+
 Axis axis(const Tensor& tensor, std::size_t index) {
   return {tensor.shape[index], tensor.strides[index]};
 }
@@ -42,7 +47,7 @@ void add_flat(std::vector<Reading>& readings, const std::shared_ptr<const Tensor
   if (heads >= 1 && last.extent % width == 0 && max_heads % heads == 0) {
     readings.push_back(
         {make_view(tensor, batch, token, {heads, width * last.stride}, {width, last.stride}),
-         batch.extent, layout, false, true});
+         entries(batch), layout, false, true});
   }
 }
 
@@ -90,8 +95,8 @@ std::vector<Reading> read_axes_with_heads(const std::shared_ptr<const Tensor>& t
   const auto add = [&](const Axis& batch, const Axis& token, const Axis& head, const char* layout,
                        bool heads_first) {
     if (width_fits && head.extent >= 1 && max_heads % head.extent == 0) {
-      readings.push_back(
-          {make_view(tensor, batch, token, head, last), batch.extent, layout, heads_first, false});
+      readings.push_back({make_view(tensor, batch, token, head, last), entries(batch), layout,
+                          heads_first, false});
     }
   };
   if (rank == 4) {
@@ -102,6 +107,10 @@ std::vector<Reading> read_axes_with_heads(const std::shared_ptr<const Tensor>& t
     add({}, axis(*tensor, 0), axis(*tensor, 1), "[T,H,D]", false);
     add({}, axis(*tensor, 1), axis(*tensor, 0), "[H,T,D]", true);
     for (const std::int64_t width : widths) {
+      // One head takes its axis even so: [B, T, D] would be [T, H, D] as well.
+      if (last.extent == width) {
+        continue;
+      }
       add_flat(readings, tensor, axis(*tensor, 0), axis(*tensor, 1), last, width, max_heads,
                "[B,T,H*D]");
     }
@@ -135,7 +144,7 @@ std::optional<Reading> read_axes_of_tokens(const std::shared_ptr<const Tensor>& 
   const Axis token = others.empty() ? Axis{} : others.back();
   const Axis batch = others.size() < 2 ? Axis{} : others.front();
   const bool one_axis = rank == 2;
-  return Reading{make_view(tensor, batch, token, {}, last), batch.extent,
+  return Reading{make_view(tensor, batch, token, {}, last), entries(batch),
                  one_axis            ? "[T,D]"
                  : batch.extent == 1 ? "[T,1,D]"
                                      : "[B,T,D]",

@@ -15,6 +15,7 @@ constexpr Names k_kv_c[] = {"kv_c_normed", "compressed_kv", "latent"};
 constexpr Names k_k_pe[] = {"k_rope", "k_rot"};
 constexpr Names k_q_pe[] = {"q_rope", "q_rot"};
 constexpr Names k_kv_b_proj[] = {"kv_b_proj.weight"};
+constexpr Names k_kv_b_proj_scale[] = {"kv_b_proj.weight_scale", "kv_b_proj.weight_scale_inv"};
 constexpr Names k_out[] = {"output", "o", "attn_output"};
 constexpr Names k_lse[] = {"softmax_lse", "logsumexp"};
 constexpr Names k_positions[] = {"position_ids"};
@@ -52,6 +53,9 @@ constexpr std::array k_names = {
     CaptureName{"kv_scale", k_kv_scale},
     CaptureName{"k_pe_scale", {}},
     CaptureName{"out_scale", {}},
+    CaptureName{"kv_b_proj_scale", k_kv_b_proj_scale},
+    CaptureName{"w_uk_scale", {}},
+    CaptureName{"w_uv_scale", {}},
 };
 
 bool same_ignoring_case(std::string_view a, std::string_view b) {
@@ -82,7 +86,7 @@ std::string_view canonical_name(std::string_view name) {
     if (const std::string_view canonical = find_whole(name); !canonical.empty()) {
       return canonical;
     }
-    const std::size_t dot = name.find('.');
+    const std::size_t dot = name.find_first_of("./");
     if (dot == std::string_view::npos) {
       return {};
     }

@@ -33,8 +33,9 @@ void for_each_index(const Tensor& tensor, const Visit& visit) {
 std::optional<double> parse_number(std::string_view text) {
   double value = 0;
   const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return code == std::errc() && end == text.data() + text.size() ? std::optional(value)
-                                                                 : std::nullopt;
+  return code == std::errc() && end == text.data() + text.size() && std::isfinite(value)
+             ? std::optional(value)
+             : std::nullopt;
 }
 
 /// Names under which the metadata of a file may hold a softmax scale.
@@ -104,7 +105,7 @@ struct ScaledView {
   std::array<std::string_view, 3> scales; ///< the first that the capture holds counts
 };
 
-constexpr std::array<ScaledView, 8> k_scaled = {{
+constexpr std::array<ScaledView, 10> k_scaled = {{
     {"q", &Capture::q, {"q_scale"}},
     {"q_pre", &Capture::q_pre, {"q_scale"}},
     {"k", &Capture::k, {"k_scale", "kv_scale"}},
@@ -112,6 +113,8 @@ constexpr std::array<ScaledView, 8> k_scaled = {{
     {"kv_c", &Capture::kv_c, {"kv_scale", "k_scale"}},
     {"k_pe", &Capture::k_pe, {"k_pe_scale", "kv_scale", "k_scale"}},
     {"k_pe_pre", &Capture::k_pe_pre, {"k_pe_scale", "kv_scale", "k_scale"}},
+    {"w_uk", &Capture::w_uk, {"w_uk_scale", "kv_b_proj_scale"}},
+    {"w_uv", &Capture::w_uv, {"w_uv_scale", "kv_b_proj_scale"}},
     {"out", &Capture::out, {"out_scale"}},
 }};
 
@@ -138,6 +141,25 @@ Result<void> apply_scale(const Tensor& scale, View3& view) {
 }
 
 } // namespace
+
+Result<std::shared_ptr<const Tensor>> find_floating(const CaptureFiles& files,
+                                                    std::string_view canonical,
+                                                    std::vector<std::string>& notes) {
+  std::shared_ptr<const Tensor> tensor = files.find(canonical);
+  if (tensor == nullptr || is_floating(tensor->dtype)) {
+    return tensor;
+  }
+  const bool bf16 = tensor->dtype == Dtype::u16 || tensor->dtype == Dtype::i16;
+  if (!bf16 && tensor->dtype != Dtype::u8) {
+    return wrong(*tensor, fmt::format("is of {}, but must be of floating-point numbers",
+                                      to_string(tensor->dtype)));
+  }
+  auto viewed = std::make_shared<Tensor>(*tensor);
+  viewed->dtype = bf16 ? Dtype::bf16 : Dtype::f8_e4m3fn;
+  notes.push_back(fmt::format("{} is of {}: read as the bits of {}", tensor->name,
+                              to_string(tensor->dtype), to_string(viewed->dtype)));
+  return std::shared_ptr<const Tensor>(std::move(viewed));
+}
 
 Result<std::vector<std::int64_t>> read_integers(const Tensor& tensor) {
   if (is_floating(tensor.dtype) || tensor.dtype == Dtype::boolean) {

@@ -13,6 +13,13 @@
 /// The small tensors of a capture: indices, scalars, scales.
 namespace mla_scale::tensor {
 
+/// The tensor of that canonical name, or nullptr when the capture has none. NumPy knows neither
+/// bf16 nor fp8: unsigned integers are taken for their bits, with a note. Error: schema for other
+/// integers.
+[[nodiscard]] Result<std::shared_ptr<const Tensor>> find_floating(const CaptureFiles& files,
+                                                                  std::string_view canonical,
+                                                                  std::vector<std::string>& notes);
+
 /// All elements of an integer tensor in C order. Error: schema when it is not of integers.
 [[nodiscard]] Result<std::vector<std::int64_t>> read_integers(const Tensor& tensor);
 

@@ -57,11 +57,12 @@ inline constexpr std::array<float, 256> k_e4m3fn = [] {
 
 template <typename Unsigned>
 [[nodiscard]] constexpr Unsigned swap_bytes(Unsigned value) {
-  Unsigned swapped = 0;
+  const std::uint64_t wide = value;
+  std::uint64_t swapped = 0;
   for (std::size_t i = 0; i < sizeof(Unsigned); ++i) {
-    swapped = static_cast<Unsigned>((swapped << 8U) | ((value >> (8U * i)) & 0xFFU));
+    swapped = swapped << 8U | (wide >> (8U * i) & 0xFFU);
   }
-  return swapped;
+  return static_cast<Unsigned>(swapped);
 }
 
 /// The bits at `from` as they would stand on a little-endian machine.
@@ -77,40 +78,43 @@ template <typename Unsigned>
   return bits;
 }
 
-/// Calls `visit` with a callable that decodes one element of `dtype`: `auto decode(const
-/// std::byte*)`. Floating types up to 32 bits decode to float, the others to double; integers to
-/// double.
+/// Decodes one element of a type that is known when this is compiled.
+template <typename Bits, bool BigEndian, typename Convert>
+struct Decoder {
+  static constexpr std::int64_t k_size = sizeof(Bits);
+  Convert convert;
+
+  [[nodiscard]] auto operator()(const std::byte* from) const {
+    return convert(load_bits<Bits>(from, BigEndian));
+  }
+};
+
+/// Calls `visit` with the Decoder of a type. Floating types up to 32 bits decode to float, all
+/// others to double.
 template <typename Visit>
-decltype(auto) with_decoder(Dtype dtype, bool big_endian, Visit&& visit) {
-  using std::bit_cast;
+decltype(auto) with_decoder(Dtype dtype, bool big_endian, const Visit& visit) {
+  const auto with = [&]<typename Bits, typename Convert>(Bits, Convert convert) {
+    return big_endian ? visit(Decoder<Bits, true, Convert>{convert})
+                      : visit(Decoder<Bits, false, Convert>{convert});
+  };
   const auto integer = [&]<typename Signed>(Signed) {
-    return visit([big_endian](const std::byte* p) {
-      using Unsigned = std::make_unsigned_t<Signed>;
-      return static_cast<double>(static_cast<Signed>(load_bits<Unsigned>(p, big_endian)));
-    });
+    using Bits = std::make_unsigned_t<Signed>;
+    return with(Bits{}, [](Bits bits) { return static_cast<double>(static_cast<Signed>(bits)); });
   };
   switch (dtype) {
   case Dtype::f64:
-    return visit([big_endian](const std::byte* p) {
-      return bit_cast<double>(load_bits<std::uint64_t>(p, big_endian));
-    });
+    return with(std::uint64_t{}, [](std::uint64_t bits) { return std::bit_cast<double>(bits); });
   case Dtype::f32:
-    return visit([big_endian](const std::byte* p) {
-      return bit_cast<float>(load_bits<std::uint32_t>(p, big_endian));
-    });
+    return with(std::uint32_t{}, [](std::uint32_t bits) { return std::bit_cast<float>(bits); });
   case Dtype::f16:
-    return visit([big_endian](const std::byte* p) {
-      return float_from_f16(load_bits<std::uint16_t>(p, big_endian));
-    });
+    return with(std::uint16_t{}, [](std::uint16_t bits) { return float_from_f16(bits); });
   case Dtype::bf16:
-    return visit([big_endian](const std::byte* p) {
-      return float_from_bf16(load_bits<std::uint16_t>(p, big_endian));
-    });
+    return with(std::uint16_t{}, [](std::uint16_t bits) { return float_from_bf16(bits); });
   case Dtype::f8_e4m3fn:
-    return visit([](const std::byte* p) { return k_e4m3fn[std::to_integer<std::size_t>(*p)]; });
-  case Dtype::f8_e5m2:
-    return visit([](const std::byte* p) {
-      return float_from_f16(static_cast<std::uint16_t>(std::to_integer<unsigned>(*p) << 8U));
+    return with(std::uint8_t{}, [](std::uint8_t bits) { return k_e4m3fn[bits]; });
+  case Dtype::f8_e5m2: // the upper byte of a binary16
+    return with(std::uint8_t{}, [](std::uint8_t bits) {
+      return float_from_f16(static_cast<std::uint16_t>(bits << 8));
     });
   case Dtype::i64:
     return integer(std::int64_t{});

@@ -1,4 +1,5 @@
 #include "element.hpp"
+#include "safetensors_dtype.hpp"
 
 #include <mla_scale/json/document.hpp>
 #include <mla_scale/tensor/safetensors.hpp>
@@ -6,35 +7,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <optional>
 #include <string_view>
 
 namespace mla_scale::tensor {
 namespace {
-
-struct DtypeName {
-  std::string_view name;
-  Dtype dtype;
-};
-
-constexpr std::array<DtypeName, 15> k_dtypes = {{
-    {"F64", Dtype::f64},
-    {"F32", Dtype::f32},
-    {"F16", Dtype::f16},
-    {"BF16", Dtype::bf16},
-    {"F8_E4M3", Dtype::f8_e4m3fn},
-    {"F8_E5M2", Dtype::f8_e5m2},
-    {"I64", Dtype::i64},
-    {"I32", Dtype::i32},
-    {"I16", Dtype::i16},
-    {"I8", Dtype::i8},
-    {"U64", Dtype::u64},
-    {"U32", Dtype::u32},
-    {"U16", Dtype::u16},
-    {"U8", Dtype::u8},
-    {"BOOL", Dtype::boolean},
-}};
 
 struct Range {
   std::int64_t begin = 0;
@@ -64,13 +41,13 @@ public:
       return error({}, fmt::format("declares a header of {} bytes; at most {} are read", length,
                                    k_max_safetensors_header));
     }
-    m_data = bytes.subspan(8 + static_cast<std::size_t>(length));
+    m_data = bytes.subspan(8 + length);
     const auto* text = reinterpret_cast<const char*>(bytes.data() + 8);
     json::Limits limits;
     limits.max_bytes = k_max_safetensors_header;
     limits.max_depth = 8;
-    auto document = json::Document::parse(std::string(text, static_cast<std::size_t>(length)),
-                                          m_mapped->path().string(), limits);
+    auto document =
+        json::Document::parse(std::string(text, length), m_mapped->path().string(), limits);
     if (!document) {
       // No position: lines and columns mean nothing in a file of mostly binary data.
       return error({}, fmt::format("its header is no JSON that safetensors allows: {}",
@@ -165,9 +142,9 @@ private:
       return error(name, fmt::format("its shape {} has more elements than 64 bits count",
                                      shape_text(*shape)));
     }
-    const auto* known =
-        std::ranges::find(k_dtypes, std::string_view(*dtype_name), &DtypeName::name);
-    if (known == k_dtypes.end()) {
+    const auto* known = std::ranges::find(k_safetensors_dtypes, std::string_view(*dtype_name),
+                                          &SafetensorsDtype::name);
+    if (known == k_safetensors_dtypes.end()) {
       m_file.unread.push_back({std::string(name), std::string(*dtype_name), *shape});
       return {};
     }

@@ -22,49 +22,6 @@ const std::byte* address(const Tensor& tensor, std::int64_t element) {
   return tensor.data + element * static_cast<std::int64_t>(size_of(tensor.dtype));
 }
 
-std::int64_t element_of(const View3& view, std::int64_t token, std::int64_t head,
-                        std::int64_t column) {
-  const std::int64_t row = view.batch_tokens == 0
-                               ? token * view.token_stride
-                               : token / view.batch_tokens * view.batch_stride
-                                     + token % view.batch_tokens * view.token_stride;
-  return view.offset + row + head * view.head_stride + column * view.width_stride;
-}
-
-double factor_of(const View3& view, std::int64_t head) {
-  return view.dequantise_by_head.empty()
-             ? view.dequantise
-             : view.dequantise * view.dequantise_by_head[static_cast<std::size_t>(head)];
-}
-
-template <typename Number>
-void read_row(const View3& view, std::int64_t token, std::int64_t head, std::int64_t first,
-              std::int64_t count, Number* out) {
-  const Tensor& tensor = *view.tensor;
-  const std::byte* from = address(tensor, element_of(view, token, head, first));
-  const auto size = static_cast<std::int64_t>(size_of(tensor.dtype));
-  const std::int64_t step = view.width_stride * size;
-  with_decoder(tensor.dtype, tensor.big_endian, [&](auto decode) {
-    if (view.width_stride == 1) {
-      // A constant step lets the compiler vectorise the common case.
-      constexpr bool narrow = sizeof(decode(from)) == sizeof(float);
-      const std::int64_t constant = narrow ? size : step;
-      for (std::int64_t i = 0; i < count; ++i) {
-        out[i] = static_cast<Number>(decode(from + i * constant));
-      }
-    } else {
-      for (std::int64_t i = 0; i < count; ++i) {
-        out[i] = static_cast<Number>(decode(from + i * step));
-      }
-    }
-  });
-  if (const double factor = factor_of(view, head); factor != 1.0) {
-    for (std::int64_t i = 0; i < count; ++i) {
-      out[i] = static_cast<Number>(static_cast<double>(out[i]) * factor);
-    }
-  }
-}
-
 /// The value keeps 8 significant bits and bf16's exponents, subnormals included.
 bool fits_bf16(double value) {
   const auto narrow = static_cast<float>(value);
@@ -92,7 +49,7 @@ std::int64_t Tensor::element_count() const {
 double Tensor::at(std::span<const std::int64_t> index) const {
   const std::byte* from = address(*this, offset_of(*this, index));
   return with_decoder(dtype, big_endian,
-                      [&](auto decode) { return static_cast<double>(decode(from)); });
+                      [&](const auto& decode) { return static_cast<double>(decode(from)); });
 }
 
 std::int64_t Tensor::integer_at(std::span<const std::int64_t> index) const {
@@ -133,22 +90,6 @@ std::vector<std::int64_t> dense_strides(std::span<const std::int64_t> shape, boo
 
 std::string shape_text(std::span<const std::int64_t> shape) {
   return fmt::format("[{}]", fmt::join(shape, ", "));
-}
-
-void View3::read(std::int64_t token, std::int64_t head, std::int64_t first, std::int64_t count,
-                 double* out) const {
-  read_row(*this, token, head, first, count, out);
-}
-
-void View3::read(std::int64_t token, std::int64_t head, std::int64_t first, std::int64_t count,
-                 float* out) const {
-  read_row(*this, token, head, first, count, out);
-}
-
-double View3::at(std::int64_t token, std::int64_t head, std::int64_t column) const {
-  double value = 0;
-  read(token, head, column, 1, &value);
-  return value;
 }
 
 Dtype effective_dtype(const View3& view) {

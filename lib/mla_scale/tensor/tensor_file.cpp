@@ -1,5 +1,8 @@
+#include <mla_scale/tensor/npy.hpp>
+#include <mla_scale/tensor/npz.hpp>
 #include <mla_scale/tensor/safetensors.hpp>
 #include <mla_scale/tensor/tensor_file.hpp>
+#include <mla_scale/tensor/torch_zip.hpp>
 
 #include <fmt/format.h>
 
@@ -16,8 +19,12 @@ struct Format {
   Result<TensorFile> (*read)(const std::shared_ptr<const MappedFile>& file);
 };
 
-constexpr std::array<Format, 1> k_formats = {{
+constexpr std::array<Format, 5> k_formats = {{
     {".safetensors", read_safetensors},
+    {".npz", read_npz},
+    {".npy", read_npy},
+    {".pt", read_torch_zip},
+    {".pth", read_torch_zip},
 }};
 
 const Format* find_format(const std::filesystem::path& path) {

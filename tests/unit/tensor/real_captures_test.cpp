@@ -8,7 +8,8 @@ using namespace mla_scale::tensor;
 namespace {
 
 // Real H100 captures, outside the repository; the tests pass over them where they are not.
-const std::filesystem::path k_dumps = std::filesystem::path(TESTDATA) / "../../shared/dumps";
+const std::filesystem::path k_dumps =
+    (std::filesystem::path(TESTDATA) / "../../shared/dumps").lexically_normal();
 
 constexpr Geometry k_v2_lite = {16, 512, 128, 64, 128};
 constexpr Geometry k_v3 = {128, 512, 128, 64, 128};

@@ -1,0 +1,67 @@
+#include "measure.hpp"
+
+#include "fma_peak.hpp"
+
+#include <mla_scale/core/parallel.hpp>
+#include <mla_scale/reference/kernel_choice.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+
+using namespace mla_scale;
+
+Spread spread_of(std::vector<double> values) {
+  if (values.empty()) {
+    return {};
+  }
+  std::sort(values.begin(), values.end());
+  return {values[values.size() / 2], values.front(), values.back()};
+}
+
+double seconds_of(const std::function<void()>& run) {
+  const auto start = std::chrono::steady_clock::now();
+  run();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+double measure_peak(bool f32, unsigned threads) {
+  const auto kernel = reference::chosen_kernel();
+  const FmaPeak& peak = fma_peak_of(kernel ? (*kernel)->name : "");
+  const auto loop = f32 ? peak.f32 : peak.f64;
+  constexpr std::int64_t k_iterations = 3'000'000; // tens of milliseconds
+  double best = 0.0;
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    std::atomic<double> operations = 0.0;
+    const double seconds = seconds_of([&] {
+      parallel_for(threads, threads, [&](std::size_t) { operations += loop(k_iterations); });
+    });
+    best = std::max(best, operations / seconds);
+  }
+  return best;
+}
+
+GroupResult measure(const Group& group, int rounds, unsigned threads) {
+  const std::size_t count = group.contenders.size();
+  std::vector<std::vector<double>> rates(count);
+  std::vector<std::vector<double>> peaks(count);
+  std::vector<std::vector<double>> firsts(count);
+  for (int round = 0; round < rounds; ++round) {
+    const double f64 = group.against_peak ? measure_peak(false, threads) : 0.0;
+    const double f32 = group.against_peak ? measure_peak(true, threads) : 0.0;
+    for (std::size_t i = 0; i < count; ++i) {
+      const Contender& contender = group.contenders[i];
+      rates[i].push_back(contender.work / seconds_of(contender.run));
+      if (group.against_peak) {
+        peaks[i].push_back(rates[i].back() / (contender.against_f32 ? f32 : f64));
+      }
+      firsts[i].push_back(rates[0].back() / rates[i].back());
+    }
+  }
+  GroupResult result{group.name, group.unit, {}};
+  for (std::size_t i = 0; i < count; ++i) {
+    result.series.push_back(
+        {group.contenders[i].name, spread_of(rates[i]), spread_of(peaks[i]), spread_of(firsts[i])});
+  }
+  return result;
+}

@@ -1,0 +1,157 @@
+#include "command_check.hpp"
+
+#include "check_command.hpp"
+#include "inputs.hpp"
+#include "output.hpp"
+
+#include <mla_scale/check/check.hpp>
+#include <mla_scale/core/text.hpp>
+#include <mla_scale/report/check_report.hpp>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include <cmath>
+#include <memory>
+
+namespace mla_scale::cli {
+namespace {
+
+constexpr std::string_view k_formats[] = {"text", "json", "junit"};
+constexpr int k_most_threads = 1024;
+
+struct Options {
+  std::string path;
+  std::vector<std::string> captures;
+  std::string phase = "prefill";
+  std::optional<double> scale;
+  std::string heads;
+  std::string rows;
+  std::string precision = "f64";
+  int threads = 0;
+  std::string layout;
+  bool no_diagnose = false;
+  bool timings = false;
+  OutputOptions output;
+};
+
+std::string repro_of(const Options& options) {
+  std::string command = check_command(options.path, options.captures);
+  const auto add = [&](std::string_view name, const std::string& value, std::string_view usual) {
+    if (value != usual) {
+      command += fmt::format(" {} {}", name, shell_quoted(value));
+    }
+  };
+  add("--phase", options.phase, "prefill");
+  if (options.scale) {
+    add("--scale", format_number(*options.scale), "");
+  }
+  add("--heads", options.heads, "");
+  add("--rows", options.rows, "");
+  add("--precision", options.precision, "f64");
+  add("--layout", options.layout, "");
+  return command + (options.no_diagnose ? " --no-diagnose" : "");
+}
+
+Result<check::Options> check_options(const Options& options) {
+  check::Options result;
+  result.phase = options.phase == "decode" ? check::Phase::decode : check::Phase::prefill;
+  result.softmax_scale = options.scale;
+  result.precision =
+      options.precision == "f32" ? reference::Precision::f32 : reference::Precision::f64;
+  result.threads = options.threads;
+  result.layout = options.layout;
+  result.diagnose = !options.no_diagnose;
+  for (const auto& [text, selection] :
+       {std::pair(&options.heads, &result.heads), std::pair(&options.rows, &result.rows)}) {
+    if (text->empty()) {
+      continue;
+    }
+    auto parsed = check::parse_selection(*text);
+    if (!parsed) {
+      return parsed.error();
+    }
+    *selection = std::move(*parsed);
+  }
+  return result;
+}
+
+ExitCode fail(const Error& error) {
+  print_error(to_string(error));
+  return error.kind == ErrorKind::usage ? ExitCode::usage : ExitCode::input;
+}
+
+ExitCode run_check(const Options& options) {
+  const auto wanted = check_options(options);
+  if (!wanted) {
+    return fail(wanted.error());
+  }
+  std::optional<report::Inspection> model = read_model(options.path);
+  if (!model) {
+    return ExitCode::input;
+  }
+  auto checked = check::check_capture(*model->model.config(), *model->scale,
+                                      {options.captures.begin(), options.captures.end()}, *wanted);
+  if (!checked) {
+    return fail(checked.error());
+  }
+  const report::CheckReport result{std::move(*model), std::move(*checked), repro_of(options),
+                                   options.timings};
+  const auto render = [&](std::string_view format, const TerminalStyle& style) {
+    return format == "json"    ? report::check_json(result)
+           : format == "junit" ? report::check_junit(result)
+                               : report::check_text(result, style);
+  };
+  return write_outputs(options.output, render, exit_code_of(result.check.judgement.verdict));
+}
+
+/// Complains unless the text is a finite number above 0.
+std::string positive_number(const std::string& text) {
+  char* end = nullptr;
+  const double value = std::strtod(text.c_str(), &end);
+  const bool whole = !text.empty() && *end == '\0';
+  return whole && std::isfinite(value) && value > 0.0
+             ? std::string()
+             : fmt::format("'{}' is not a number above 0", escape_control(text));
+}
+
+} // namespace
+
+Action setup_check(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  app.add_option("PATH", options->path, k_path_help)->required();
+  app.add_option("CAPTURE", options->captures,
+                 "What the GPU saved: .safetensors, .npz, .npy, .pt, or directories of them")
+      ->required();
+  app.add_option("--phase", options->phase, "prefill or decode")
+      ->check(CLI::IsMember({"prefill", "decode"}))
+      ->type_name("PHASE")
+      ->option_text("PHASE");
+  app.add_option("--scale", options->scale, "Softmax scale of the reference, not the model's")
+      ->check(positive_number)
+      ->type_name("X")
+      ->option_text("X");
+  app.add_option("--heads", options->heads, "Only these heads of the capture, such as 0,3,8-15")
+      ->type_name("LIST");
+  app.add_option("--rows", options->rows, "Only these query rows, such as 0-63,1000")
+      ->type_name("SPEC");
+  app.add_option("--precision", options->precision, "Products of the reference in f64 or f32")
+      ->check(CLI::IsMember({"f64", "f32"}))
+      ->type_name("PRECISION")
+      ->option_text("PRECISION");
+  app.add_option("--threads", options->threads, "Threads; 0 for one a processor")
+      ->check(CLI::Range(0, k_most_threads))
+      ->type_name("N")
+      ->option_text("N");
+  app.add_option("--layout", options->layout,
+                 "Layout of q, k, v and out where shapes leave it open")
+      ->check(CLI::IsMember({"thd", "bthd", "bhtd"}))
+      ->type_name("LAYOUT")
+      ->option_text("thd|bthd|bhtd");
+  app.add_flag("--no-diagnose", options->no_diagnose, "Only judge; do not look for the cause");
+  app.add_flag("--timings", options->timings, "Report seconds and GFLOP/s, which vary by run");
+  add_output_options(app, options->output, k_formats);
+  return [options] { return run_check(*options); };
+}
+
+} // namespace mla_scale::cli

@@ -1,0 +1,107 @@
+#include <mla_scale/audit/subject.hpp>
+
+namespace mla_scale::audit {
+namespace {
+
+/// The value that an RFC 6901 pointer names, or nothing.
+std::optional<json::Value> resolve(json::Value value, std::string_view pointer) {
+  while (!pointer.empty()) {
+    pointer.remove_prefix(1);
+    const std::size_t slash = pointer.find('/');
+    std::string token(pointer.substr(0, slash));
+    pointer.remove_prefix(slash == std::string_view::npos ? pointer.size() : slash);
+    std::string key;
+    for (std::size_t i = 0; i < token.size(); ++i) {
+      if (token[i] == '~' && i + 1 < token.size()) {
+        key += token[++i] == '0' ? '~' : '/';
+      } else {
+        key += token[i];
+      }
+    }
+    const std::optional<json::Value> member = value.find(key);
+    if (!member) {
+      return std::nullopt;
+    }
+    value = *member;
+  }
+  return value;
+}
+
+} // namespace
+
+std::string_view to_string(Severity severity) {
+  switch (severity) {
+  case Severity::note:
+    return "note";
+  case Severity::warning:
+    return "warning";
+  case Severity::error:
+    return "error";
+  }
+  return "error";
+}
+
+std::optional<Severity> severity_from(std::string_view name) {
+  for (const Severity severity : {Severity::note, Severity::warning, Severity::error}) {
+    if (to_string(severity) == name) {
+      return severity;
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<json::Value> Subject::key(std::string_view name) const {
+  return scope ? scope->find(name) : std::nullopt;
+}
+
+std::optional<json::Value> Subject::rope_key(std::string_view name) const {
+  return dictionary ? dictionary->find(name) : std::nullopt;
+}
+
+bool Subject::takes_mscale() const {
+  return config.attention == model::AttentionKind::mla
+         && config.family->rule != model::ScaleRule::never;
+}
+
+Subject make_subject(const model::MlaConfig& config) {
+  Subject subject{config, std::nullopt, std::nullopt, std::nullopt};
+  if (Result<scale::SoftmaxScale> derived = scale::derive_softmax_scale(config)) {
+    subject.scale = *std::move(derived);
+  }
+  if (config.document) {
+    subject.scope = resolve(config.document->root(), config.text_pointer);
+    if (config.rope.has_dictionary()) {
+      subject.dictionary = resolve(config.document->root(), config.rope.container_pointer);
+    }
+  }
+  return subject;
+}
+
+void Hits::at(const model::Origin& origin, std::string message) {
+  m_hits.push_back({std::move(message), origin.pointer, origin.position, {}});
+}
+
+void Hits::at(const json::Value& value, std::string message) {
+  m_hits.push_back({std::move(message), value.pointer(), value.position(), {}});
+}
+
+void Hits::at_rope(std::string message) {
+  const Position where = m_subject->dictionary ? m_subject->dictionary->position() : Position{};
+  m_hits.push_back({std::move(message), m_subject->config.rope.container_pointer, where, {}});
+}
+
+void Hits::at_missing_rope_key(std::string_view key, std::string message) {
+  const bool binary = m_subject->config.format == model::Format::gguf;
+  at_rope(std::move(message));
+  m_hits.back().pointer += (binary ? "." : "/") + std::string(key);
+}
+
+void Hits::at_missing_key(std::string_view key, std::string message) {
+  const Position where = m_subject->scope ? m_subject->scope->position() : Position{};
+  const std::string pointer = m_subject->config.format == model::Format::gguf
+                                  ? m_subject->config.gguf.architecture + "." + std::string(key)
+                                  : m_subject->config.text_pointer + "/" + std::string(key);
+  m_hits.push_back({std::move(message), pointer, where, {}});
+}
+
+} // namespace mla_scale::audit

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <mla_scale/audit/finding.hpp>
+#include <mla_scale/json/document.hpp>
+#include <mla_scale/model/mla_config.hpp>
+#include <mla_scale/scale/softmax_scale.hpp>
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mla_scale::audit {
+
+/// What a rule looks at: one model's config, the JSON behind it and the scale derived from it.
+struct Subject {
+  const model::MlaConfig& config;
+  std::optional<scale::SoftmaxScale> scale; ///< empty when it cannot be derived
+  std::optional<json::Value> scope;         ///< the object with the attention keys; empty for GGUF
+  std::optional<json::Value> dictionary;    ///< the rope dictionary in use, where there is one
+
+  /// Member of the scope or of the rope dictionary.
+  [[nodiscard]] std::optional<json::Value> key(std::string_view name) const;
+  [[nodiscard]] std::optional<json::Value> rope_key(std::string_view name) const;
+  /// True for a model whose law multiplies by g(factor, mscale_all_dim)^2 when the keys say so.
+  [[nodiscard]] bool takes_mscale() const;
+  [[nodiscard]] bool is_huggingface() const { return config.format == model::Format::huggingface; }
+  [[nodiscard]] bool is_family(std::string_view id) const { return config.family->id == id; }
+};
+
+/// Builds what rules look at. `config` must outlive it.
+[[nodiscard]] Subject make_subject(const model::MlaConfig& config);
+
+/// What a rule found, before the engine adds its id and severity.
+struct Hit {
+  std::string message;
+  std::string pointer;
+  Position position;
+  std::string path; ///< empty: the config itself
+};
+
+/// Collects the hits of one rule on one model.
+class Hits {
+public:
+  explicit Hits(const Subject& subject) : m_subject(&subject) {}
+
+  /// At a value that was read, or at the file when it was not.
+  void at(const model::Origin& origin, std::string message);
+  void at(const json::Value& value, std::string message);
+  /// At the rope dictionary as a whole.
+  void at_rope(std::string message);
+  /// At a key that is missing from the rope dictionary, or from the attention scope.
+  void at_missing_rope_key(std::string_view key, std::string message);
+  void at_missing_key(std::string_view key, std::string message);
+  /// Anywhere else, for example in another file.
+  void add(Hit hit) { m_hits.push_back(std::move(hit)); }
+
+  [[nodiscard]] std::vector<Hit> take() { return std::move(m_hits); }
+
+private:
+  const Subject* m_subject;
+  std::vector<Hit> m_hits;
+};
+
+} // namespace mla_scale::audit

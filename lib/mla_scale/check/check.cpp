@@ -1,0 +1,270 @@
+#include <mla_scale/check/check.hpp>
+#include <mla_scale/check/expectation.hpp>
+#include <mla_scale/core/text.hpp>
+#include <mla_scale/diagnose/diagnose.hpp>
+#include <mla_scale/reference/key_tiles.hpp>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace mla_scale::check {
+namespace {
+
+using compare::Verdict;
+using reference::Form;
+using reference::Problem;
+
+constexpr std::int64_t k_few_heads = 2;
+constexpr std::int64_t k_few_logits = 100'000;
+constexpr double k_same_scale = 1e-5; // of a declared scale, which is often a float32
+
+Result<void> require_mla(const model::MlaConfig& config) {
+  const model::Dims& dims = config.dims;
+  const bool has_widths = dims.num_attention_heads && dims.kv_lora_rank && dims.qk_nope_head_dim
+                          && dims.qk_rope_head_dim && dims.v_head_dim;
+  if (!has_widths || config.attention == model::AttentionKind::shared_kv) {
+    return Error{ErrorKind::unsupported,
+                 "check judges Multi-head Latent Attention; this model has another kind",
+                 config.source,
+                 "",
+                 {}};
+  }
+  return {};
+}
+
+bool has_expanded(const tensor::Capture& capture) {
+  return capture.q && capture.k && capture.v;
+}
+
+bool has_latent(const tensor::Capture& capture, const tensor::Geometry& geometry) {
+  return capture.q && capture.kv_c && capture.w_uk && capture.w_uv
+         && (capture.k_pe || geometry.qk_rope_head_dim == 0);
+}
+
+Form form_for(Phase phase, bool expanded, bool latent) {
+  if (phase == Phase::decode && latent) {
+    return Form::absorbed;
+  }
+  return expanded ? Form::expanded : Form::latent;
+}
+
+/// q · k and v of the latent path against the captured k and v, on a few key rows.
+double disagreement(const tensor::Capture& capture, const tensor::Geometry& geometry,
+                    double softmax_scale) {
+  const auto expanded =
+      reference::make_problem(capture, Form::expanded, softmax_scale, geometry.qk_rope_head_dim);
+  const auto latent =
+      reference::make_problem(capture, Form::latent, softmax_scale, geometry.qk_rope_head_dim);
+  if (!expanded || !latent) {
+    return 0.0;
+  }
+  constexpr std::int64_t k_rows = 32;
+  double error = 0.0;
+  double size = 0.0;
+  const std::int64_t rows = std::min(k_rows, capture.key_rows);
+  for (const std::int64_t head : {std::int64_t{0}, capture.heads - 1}) {
+    reference::KeyTiles<double> left(*expanded, head);
+    reference::KeyTiles<double> right(*latent, head);
+    std::vector<double> keys(static_cast<std::size_t>(2 * rows * left.key_width()));
+    std::vector<double> values(static_cast<std::size_t>(2 * rows * left.value_width()));
+    left.load(capture.key_rows - rows, rows, keys.data(), values.data());
+    right.load(capture.key_rows - rows, rows, keys.data() + rows * left.key_width(),
+               values.data() + rows * left.value_width());
+    for (const std::vector<double>* both : {&keys, &values}) {
+      const std::size_t half = both->size() / 2;
+      for (std::size_t i = 0; i < half; ++i) {
+        const double difference = (*both)[half + i] - (*both)[i];
+        error += difference * difference;
+        size += (*both)[i] * (*both)[i];
+      }
+    }
+  }
+  return size > 0.0 ? std::sqrt(error / size) : 0.0;
+}
+
+/// Adds what is known beside the numbers: about the inputs, the padding and a declared scale.
+void add_notes(Check& check, const tensor::Geometry& geometry) {
+  compare::Judgement& judgement = check.judgement;
+  if (has_expanded(check.capture) && has_latent(check.capture, geometry)) {
+    // fp8 and bf16 round k and v by up to 4 %; a wrong split or head order makes it 100 %.
+    const double distance = disagreement(check.capture, geometry, check.softmax_scale);
+    if (distance > 0.1) {
+      judgement.notes.push_back(fmt::format(
+          "k and v do not follow from kv_c, k_pe and kv_b_proj: they differ by {:.2g} of their "
+          "size; {} was used",
+          distance, to_string(check.form)));
+    }
+  }
+  const std::optional<double>& declared = check.capture.declared_softmax_scale;
+  if (declared && std::abs(*declared - check.softmax_scale) > k_same_scale * check.softmax_scale) {
+    judgement.notes.push_back(fmt::format("the capture says that its kernel was given {}, not {}",
+                                          format_number(*declared),
+                                          format_number(check.softmax_scale)));
+  }
+  for (const std::string& note : check.capture.notes) {
+    judgement.notes.push_back(note);
+  }
+}
+
+void test_padding(Check& check) {
+  if (!check.capture.out_padding) {
+    return;
+  }
+  const tensor::View3& padding = *check.capture.out_padding;
+  std::vector<double> row(static_cast<std::size_t>(padding.width));
+  for (const std::int64_t token : check.rows) {
+    for (const std::int64_t head : check.heads) {
+      padding.read(token, head, 0, padding.width, row.data());
+      const auto filled = std::find_if(row.begin(), row.end(), [](double x) { return x != 0.0; });
+      if (filled != row.end()) {
+        check.judgement.verdict = Verdict::mismatch;
+        check.judgement.reasons.push_back(fmt::format(
+            "out: column {} behind v_head_dim holds {} at row {}, head {}; padding must be zero",
+            filled - row.begin(), format_number(*filled), token, head));
+        return;
+      }
+    }
+  }
+}
+
+compare::Judgement without_inputs(const tensor::Capture& capture) {
+  compare::Judgement judgement;
+  judgement.verdict = Verdict::inconclusive;
+  judgement.reasons.push_back(fmt::format("the capture lacks {}: there is nothing to compute from",
+                                          fmt::join(capture.missing, ", ")));
+  judgement.advice.emplace_back("save q with k and v, or q with kv_c, k_pe and kv_b_proj");
+  for (const char* name : {"out", "lse"}) {
+    judgement.tensors.emplace_back();
+    judgement.tensors.back().name = name;
+  }
+  return judgement;
+}
+
+/// The judgement, and for models with a Llama-4 temperature whether q may carry it already.
+Result<compare::Judgement> judge_with_temperature(const Problem& problem,
+                                                  const tensor::Capture& capture,
+                                                  const compare::JudgeOptions& options) {
+  auto judgement = compare::judge(problem, capture, options);
+  const bool changes = std::any_of(problem.query_factors.begin(), problem.query_factors.end(),
+                                   [](double factor) { return factor != 1.0; });
+  if (!judgement || !changes || judgement->verdict != Verdict::mismatch) {
+    return judgement;
+  }
+  Problem plain = problem;
+  plain.query_factors.clear();
+  auto without = compare::judge(plain, capture, options);
+  if (without && without->verdict == Verdict::match) {
+    without->verdict = Verdict::inconclusive;
+    without->reasons.emplace_back("it matches if q carries the model's Llama-4 temperature, and "
+                                  "lacks it if q does not");
+    without->advice.emplace_back("save q_pre as well, from before RoPE and temperature");
+    return without;
+  }
+  return judgement;
+}
+
+/// A square lse may be [heads, rows] or [rows, heads]; when only the other reading matches, that is
+/// how it was meant.
+void try_other_lse(const Problem& problem, tensor::Capture& capture,
+                   const compare::JudgeOptions& options, compare::Judgement& judgement) {
+  const bool lse_wrong =
+      std::any_of(judgement.tensors.begin(), judgement.tensors.end(), [](const auto& tensor) {
+        return tensor.name == "lse" && tensor.status == compare::Status::mismatch;
+      });
+  if (!lse_wrong || capture.lse->tokens != capture.lse->heads || capture.lse->batch_tokens != 0
+      || capture.lse->heads < 2) {
+    return;
+  }
+  tensor::Capture other = capture;
+  std::swap(other.lse->token_stride, other.lse->head_stride);
+  auto again = compare::judge(problem, other, options);
+  if (again && again->verdict == Verdict::match) {
+    again->notes.emplace_back("lse is square and matches only when read the other way round");
+    capture = std::move(other);
+    judgement = std::move(*again);
+  }
+}
+
+} // namespace
+
+std::string_view to_string(Phase phase) {
+  return phase == Phase::prefill ? "prefill" : "decode";
+}
+
+Result<Check> check_capture(const model::MlaConfig& config, const scale::SoftmaxScale& scale,
+                            const std::vector<std::filesystem::path>& files,
+                            const Options& options) {
+  if (const auto mla = require_mla(config); !mla) {
+    return mla.error();
+  }
+  const tensor::Geometry geometry = geometry_of(config);
+  auto capture = tensor::read_capture(files, geometry, {options.layout});
+  if (!capture) {
+    return capture.error();
+  }
+  Check check;
+  check.options = options;
+  check.capture = std::move(*capture);
+  check.softmax_scale = options.softmax_scale.value_or(
+      options.phase == Phase::prefill ? scale.prefill : scale.decode);
+  const bool expanded = has_expanded(check.capture);
+  const bool latent = has_latent(check.capture, geometry);
+  if (!expanded && !latent) {
+    check.judgement = without_inputs(check.capture);
+    return check;
+  }
+  check.form = form_for(options.phase, expanded, latent);
+  auto problem = reference::make_problem(check.capture, check.form, check.softmax_scale,
+                                         geometry.qk_rope_head_dim);
+  if (!problem) {
+    return problem.error();
+  }
+  auto heads = choose(options.heads, check.capture.heads, "head");
+  auto rows = choose(options.rows, check.capture.query_rows, "query row");
+  if (!heads || !rows) {
+    return heads ? rows.error() : heads.error();
+  }
+  problem->heads = std::move(*heads);
+  problem->rows = std::move(*rows);
+  problem->precision = options.precision;
+  problem->threads = options.threads;
+  if (config.extras.llama_4_beta && config.extras.llama_4_original) {
+    problem->query_factors =
+        reference::llama_4_factors(reference::query_positions(check.capture),
+                                   *config.extras.llama_4_beta, *config.extras.llama_4_original);
+  }
+  check.heads = problem->chosen_heads();
+  check.rows = problem->chosen_rows();
+  const diagnose::Expectation expectation = expectation_of(config, scale, check.softmax_scale);
+  compare::JudgeOptions judge_options;
+  judge_options.rivals = rivals_of(expectation);
+  auto judgement = judge_with_temperature(*problem, check.capture, judge_options);
+  if (!judgement) {
+    return judgement.error();
+  }
+  check.judgement = std::move(*judgement);
+  try_other_lse(*problem, check.capture, judge_options, check.judgement);
+  test_padding(check);
+  add_notes(check, geometry);
+  if (options.diagnose) {
+    diagnose::Options diagnose_options;
+    if (check.judgement.verdict != Verdict::mismatch) {
+      // There is no bug to name: only notes and what the capture cannot tell.
+      diagnose_options = {k_few_heads, k_few_logits};
+    }
+    auto diagnosis = diagnose::diagnose(*problem, check.capture, expectation, diagnose_options);
+    if (!diagnosis) {
+      return diagnosis.error();
+    }
+    check.diagnosis = std::move(*diagnosis);
+    if (check.judgement.verdict != Verdict::mismatch) {
+      check.diagnosis.findings.clear();
+    }
+  }
+  return check;
+}
+
+} // namespace mla_scale::check

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <mla_scale/check/selection.hpp>
+#include <mla_scale/compare/judge.hpp>
+#include <mla_scale/core/result.hpp>
+#include <mla_scale/diagnose/report.hpp>
+#include <mla_scale/model/mla_config.hpp>
+#include <mla_scale/reference/problem.hpp>
+#include <mla_scale/scale/softmax_scale.hpp>
+#include <mla_scale/tensor/capture.hpp>
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mla_scale::check {
+
+enum class Phase { prefill, decode };
+
+/// "prefill", "decode".
+[[nodiscard]] std::string_view to_string(Phase phase);
+
+struct Options {
+  Phase phase = Phase::prefill;
+  std::optional<double> softmax_scale; ///< in place of the model's
+  Selection heads;
+  Selection rows;
+  reference::Precision precision = reference::Precision::f64;
+  int threads = 0;
+  std::string layout; ///< CaptureOptions::layout
+  bool diagnose = true;
+};
+
+/// A capture judged against a model.
+struct Check {
+  Options options;
+  tensor::Capture capture;
+  reference::Form form = reference::Form::expanded; ///< what the reference was computed from
+  double softmax_scale = 0.0;                       ///< that the reference used
+  std::vector<std::int64_t> heads;                  ///< judged, in the capture's numbering
+  std::vector<std::int64_t> rows;
+  compare::Judgement judgement;
+  diagnose::Report diagnosis;
+};
+
+/// Reads a capture and holds it against attention in float64 with the model's softmax scale.
+///
+/// Prefill is computed from q, k and v where they are there, else from the latent; decode in
+/// absorbed form where the latent is there. Errors: those of read_capture; unsupported for a model
+/// whose attention is no MLA; usage for heads or rows outside the capture.
+[[nodiscard]] Result<Check> check_capture(const model::MlaConfig& config,
+                                          const scale::SoftmaxScale& scale,
+                                          const std::vector<std::filesystem::path>& files,
+                                          const Options& options);
+
+} // namespace mla_scale::check

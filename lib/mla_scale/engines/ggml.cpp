@@ -1,0 +1,200 @@
+#include <mla_scale/core/text.hpp>
+#include <mla_scale/engines/ggml.hpp>
+#include <mla_scale/engines/rope_view.hpp>
+#include <mla_scale/scale/yarn.hpp>
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+namespace mla_scale::engines {
+namespace {
+
+using model::Format;
+using model::MlaConfig;
+
+/// The GGUF keys that decide the scale, read from a GGUF or as the converter would write them.
+struct GgmlRope {
+  std::string architecture;
+  bool yarn = false;
+  bool factor_given = false;
+  double factor = 1;
+  std::optional<double> all_dim; ///< yarn_log_multiplier / 0.1
+  double attn_factor = 1;
+  std::string remark; ///< what the converter did to it
+  std::string error;
+
+  [[nodiscard]] double log_factor() const { return std::log(factor); }
+  [[nodiscard]] double raw_multiplier() const { return 0.1 * all_dim.value_or(0); }
+};
+
+std::string_view converted_architecture(const MlaConfig& config) {
+  const std::string_view family = config.family->id;
+  return family == "deepseek_v32"  ? "deepseek32"
+         : family == "glm_moe_dsa" ? "glm-dsa"
+         : family == "mistral4"    ? "mistral4"
+                                   : "deepseek2";
+}
+
+GgmlRope from_gguf(const MlaConfig& config) {
+  GgmlRope rope;
+  rope.architecture = config.gguf.architecture;
+  const std::string type = config.rope.type.value_or("default");
+  rope.yarn = type == "yarn";
+  rope.factor_given = config.rope.factor.value.has_value();
+  rope.factor = type == "default" ? 1 : config.rope.factor.value_or(1);
+  rope.all_dim = config.rope.mscale_all_dim.value;
+  rope.attn_factor = config.gguf.attn_factor.value_or(1);
+  if (!config.gguf.scaling_type && rope.factor_given) {
+    rope.remark = "rope.scaling.type is missing, which means linear";
+  }
+  return rope;
+}
+
+/// ggml-org/llama.cpp conversion/base.py and conversion/deepseek.py@663054a82.
+GgmlRope from_converter(const EngineRule& rule, const MlaConfig& config) {
+  const RopeView view = view_rope(rule, config);
+  GgmlRope rope;
+  rope.architecture = converted_architecture(config);
+  rope.all_dim = view.mscale_all_dim;
+  if (!view.dictionary || view.type == "default") {
+    return rope;
+  }
+  if (view.type != "yarn" && view.type != "linear") {
+    rope.remark =
+        fmt::format("the converter writes no scaling keys for the rope type \"{}\"", view.type);
+    return rope;
+  }
+  if (!view.factor) {
+    rope.error = "KeyError: 'factor'";
+    return rope;
+  }
+  rope.yarn = view.type == "yarn";
+  rope.factor_given = true;
+  rope.factor = *view.factor;
+  return rope;
+}
+
+GgmlRope read_rope(const EngineRule& rule, const MlaConfig& config) {
+  GgmlRope rope = config.format == Format::gguf ? from_gguf(config) : from_converter(rule, config);
+  if (rope.architecture == "glm-dsa") {
+    rope.all_dim.reset(); // its loader does not read the key
+  }
+  return rope;
+}
+
+double head_scale(const MlaConfig& config) {
+  return std::pow(static_cast<double>(*config.dims.qk_head_dim), -0.5);
+}
+
+Numbers numbers_of(const MlaConfig& config, double magnitude, double cos_sin, std::string reason) {
+  Numbers numbers;
+  numbers.prefill = head_scale(config) * magnitude * magnitude;
+  numbers.decode = numbers.prefill;
+  if (config.rope.rotated) {
+    numbers.cos_sin_factor = cos_sin;
+    numbers.cos_sin_reason = "GGUF has no key for mscale";
+  }
+  numbers.prefill_reason = reason;
+  numbers.decode_reason = std::move(reason);
+  return numbers;
+}
+
+Numbers failed(std::string error, std::string why) {
+  Numbers numbers;
+  numbers.error = std::move(error);
+  numbers.prefill_reason = std::move(why);
+  return numbers;
+}
+
+/// m(mscale) / m(mscale_all_dim) as the context finds it; GGUF has no key for mscale.
+double rotation_factor(const GgmlRope& rope) {
+  const double all_dim = rope.all_dim.value_or(0);
+  const double mscale = rope.architecture == "deepseek2" && all_dim != 1 ? all_dim : 1.0;
+  return scale::yarn_magnitude(rope.factor, mscale) / scale::yarn_magnitude(rope.factor, all_dim);
+}
+
+std::string explain(const GgmlRope& rope, const std::string& text) {
+  return rope.remark.empty() ? text : rope.remark + "; " + text;
+}
+
+std::string multiplier_words(const GgmlRope& rope) {
+  return rope.all_dim
+             ? fmt::format("applies yarn_log_multiplier {}", format_number(rope.raw_multiplier()))
+             : "no yarn_log_multiplier: no mscale";
+}
+
+} // namespace
+
+Numbers llama_cpp(const EngineRule& rule, const MlaConfig& config) {
+  const GgmlRope rope = read_rope(rule, config);
+  if (!rope.error.empty()) {
+    return failed(rope.error, "the converter needs factor");
+  }
+  const double all_dim = rope.all_dim.value_or(0);
+  const double plain_yarn = 1 + 0.1 * rope.log_factor();
+  double attn_org = plain_yarn; // also where nothing is YaRN: the graph multiplies regardless
+  double cos_sin = 1;
+  if (rope.yarn) {
+    attn_org = all_dim != 0 ? rotation_factor(rope) : scale::yarn_magnitude(rope.factor, 1);
+    cos_sin = attn_org;
+  }
+  attn_org *= rope.attn_factor;
+  cos_sin *= rope.attn_factor;
+  std::string reason = multiplier_words(rope);
+  if (rope.factor != 1 && rope.yarn && all_dim == 0) {
+    reason = "yarn without yarn_log_multiplier still multiplies by (1 + 0.1 ln factor)^2";
+  } else if (rope.factor != 1 && !rope.yarn) {
+    reason = "a factor without yarn still multiplies by (1 + 0.1 ln factor)^2";
+  }
+  return numbers_of(config, attn_org * (1 + 0.1 * all_dim * rope.log_factor()), cos_sin,
+                    explain(rope, reason));
+}
+
+Numbers llama_cpp_17945(const EngineRule& rule, const MlaConfig& config) {
+  const GgmlRope rope = read_rope(rule, config);
+  if (!rope.error.empty()) {
+    return failed(rope.error, "the converter needs factor");
+  }
+  const double all_dim = rope.all_dim.value_or(0);
+  const double attn_org =
+      (rope.yarn && all_dim != 0 ? rotation_factor(rope) : 1.0) * rope.attn_factor;
+  return numbers_of(config, attn_org * (1 + 0.1 * all_dim * rope.log_factor()), attn_org,
+                    explain(rope, multiplier_words(rope)));
+}
+
+Numbers llama_cpp_7519(const EngineRule& rule, const MlaConfig& config) {
+  const GgmlRope rope = read_rope(rule, config);
+  if (!rope.error.empty()) {
+    return failed(rope.error, "the converter needs factor");
+  }
+  return numbers_of(config, rope.attn_factor * (1 + rope.raw_multiplier() * rope.log_factor()), 1.0,
+                    explain(rope, multiplier_words(rope)));
+}
+
+Numbers ollama_go(const EngineRule& rule, const MlaConfig& config) {
+  const GgmlRope rope = read_rope(rule, config);
+  if (!rope.error.empty()) {
+    return failed(rope.error, "the converter needs factor");
+  }
+  if (config.format == Format::gguf && !config.gguf.key_length_mla) {
+    return failed("attention.key_length_mla is 0", "needs the MLA layout of llama.cpp");
+  }
+  if (!rope.factor_given) {
+    return failed("NaN: 0 * ln(0)", "rope.scaling.factor is missing and counts as 0");
+  }
+  const std::int64_t latent = config.dims.latent_dim.value_or(*config.dims.qk_head_dim);
+  const std::int64_t length = config.gguf.key_length.value_or(latent);
+  const double magnitude = 1 + rope.raw_multiplier() * rope.log_factor();
+  Numbers numbers = numbers_of(
+      config, magnitude, 1.0,
+      length != *config.dims.qk_head_dim
+          ? fmt::format("divides by the root of attention.key_length {}, not of key_length_mla {}",
+                        length, *config.dims.qk_head_dim)
+          : explain(rope, multiplier_words(rope)));
+  numbers.prefill = std::pow(static_cast<double>(length), -0.5) * magnitude * magnitude;
+  numbers.decode = numbers.prefill;
+  return numbers;
+}
+
+} // namespace mla_scale::engines

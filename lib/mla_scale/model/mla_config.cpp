@@ -1,0 +1,24 @@
+#include <mla_scale/model/mla_config.hpp>
+
+namespace mla_scale::model {
+
+std::string_view to_string(Format format) {
+  switch (format) {
+  case Format::huggingface:
+    return "huggingface";
+  case Format::mistral:
+    return "mistral";
+  case Format::deepseek:
+    return "deepseek";
+  case Format::gguf:
+    return "gguf";
+  }
+  return "huggingface";
+}
+
+bool Rope::is_yarn() const {
+  const std::string name = type.value_or("default");
+  return name == "yarn" || name == "deepseek_yarn" || name == "telechat3-yarn";
+}
+
+} // namespace mla_scale::model

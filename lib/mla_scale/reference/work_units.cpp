@@ -1,0 +1,88 @@
+#include <mla_scale/reference/work_units.hpp>
+
+#include <algorithm>
+
+namespace mla_scale::reference {
+namespace {
+
+/// Query rows, over all heads of a unit, that share each tile of keys. A tile costs its conversion,
+/// and from the latent rank · (nope + v) multiplications a key. A row costs memory: its query, its
+/// average and its output.
+std::int64_t rows_per_unit(Form form) {
+  switch (form) {
+  case Form::expanded:
+    return 768;
+  case Form::latent:
+    return 1536;
+  case Form::absorbed:
+    break;
+  }
+  return 384;
+}
+
+std::int64_t count_of(std::span<const std::int64_t> values) {
+  return static_cast<std::int64_t>(values.size());
+}
+
+/// In absorbed form all heads have the same keys. Some units must remain for the other threads.
+std::int64_t heads_per_unit(const Problem& problem, std::int64_t heads, std::int64_t rows) {
+  if (problem.form != Form::absorbed) {
+    return 1;
+  }
+  const std::int64_t fitting = rows_per_unit(problem.form) / std::max(rows, std::int64_t{1});
+  return std::clamp(fitting, std::int64_t{1}, std::max(heads / 4, std::int64_t{1}));
+}
+
+/// The rows of each unit, for any one head.
+std::vector<Unit> cut_rows(const Problem& problem, std::span<const std::int64_t> rows) {
+  std::vector<Unit> pieces;
+  const auto limit = static_cast<std::size_t>(rows_per_unit(problem.form));
+  for (std::size_t first = 0; first < rows.size();) {
+    // A row outside every sequence sees no key.
+    Unit piece;
+    piece.sequence = problem.sequence_of(rows[first])
+                         .value_or(tensor::Sequence{rows[first], rows[first] + 1, 0, 0});
+    std::size_t last = first;
+    while (last < rows.size() && rows[last] < piece.sequence.query_end && last - first < limit) {
+      piece.pairs += static_cast<double>(problem.visible_keys(piece.sequence, rows[last]));
+      ++last;
+    }
+    piece.rows = rows.subspan(first, last - first);
+    pieces.push_back(piece);
+    first = last;
+  }
+  return pieces;
+}
+
+} // namespace
+
+std::vector<Unit> cut(const Problem& problem, std::span<const std::int64_t> heads,
+                      std::span<const std::int64_t> rows) {
+  std::vector<Unit> units;
+  const std::vector<Unit> pieces = cut_rows(problem, rows);
+  const auto step =
+      static_cast<std::size_t>(heads_per_unit(problem, count_of(heads), count_of(rows)));
+  for (std::size_t head = 0; head < heads.size(); head += step) {
+    for (Unit unit : pieces) {
+      unit.heads = heads.subspan(head, std::min(step, heads.size() - head));
+      unit.pairs *= static_cast<double>(unit.heads.size());
+      units.push_back(unit);
+    }
+  }
+  std::stable_sort(units.begin(), units.end(),
+                   [](const Unit& a, const Unit& b) { return a.pairs > b.pairs; });
+  return units;
+}
+
+double count_flops(const Problem& problem, std::span<const Unit> units) {
+  double sum = 0.0;
+  for (const Unit& unit : units) {
+    sum += unit.pairs;
+  }
+  const std::int64_t rank = problem.form == Form::absorbed ? problem.kv_c->width : 0;
+  const std::int64_t width = problem.form == Form::absorbed ? 2 * rank + problem.qk_rope_head_dim
+                                                            : problem.q.width + problem.v_width();
+  return 2.0 * sum * static_cast<double>(width);
+}
+
+} // namespace mla_scale::reference

@@ -1,0 +1,101 @@
+#include <mla_scale/core/text.hpp>
+#include <mla_scale/report/check_report.hpp>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+namespace mla_scale::report {
+namespace {
+
+using compare::Status;
+using compare::Verdict;
+
+/// Text fit for an attribute or an element of XML, without control characters.
+std::string xml(std::string_view text) {
+  std::string escaped;
+  for (const char c : escape_control(text)) {
+    switch (c) {
+    case '&':
+      escaped += "&amp;";
+      break;
+    case '<':
+      escaped += "&lt;";
+      break;
+    case '>':
+      escaped += "&gt;";
+      break;
+    case '"':
+      escaped += "&quot;";
+      break;
+    default:
+      escaped += c;
+    }
+  }
+  return escaped;
+}
+
+std::string lines_of(const std::vector<std::string>& texts) {
+  std::string lines;
+  for (const std::string& text : texts) {
+    lines += xml(text) + "\n";
+  }
+  return lines;
+}
+
+std::string test_case(std::string_view model, std::string_view name, std::string_view content) {
+  const std::string head =
+      fmt::format("    <testcase classname=\"{}\" name=\"{}\"", xml(model), xml(name));
+  return content.empty() ? head + "/>\n" : fmt::format("{}>\n{}    </testcase>\n", head, content);
+}
+
+std::string outcome(std::string_view element, std::string_view message,
+                    const std::vector<std::string>& details) {
+  return details.empty() ? fmt::format("      <{} message=\"{}\"/>\n", element, xml(message))
+                         : fmt::format("      <{0} message=\"{1}\">{2}</{0}>\n", element,
+                                       xml(message), lines_of(details));
+}
+
+} // namespace
+
+std::string check_junit(const CheckReport& report) {
+  const compare::Judgement& judgement = report.check.judgement;
+  const std::string& model = report.model.model.path;
+  std::string cases;
+  int failures = 0;
+  int skipped = 0;
+  int tests = 1;
+  for (const compare::TensorComparison& tensor : judgement.tensors) {
+    std::string content;
+    const std::string status(compare::to_string(tensor.status));
+    if (tensor.status == Status::mismatch || tensor.status == Status::not_finite) {
+      ++failures;
+      content = outcome("failure", status, tensor.reasons);
+    } else if (tensor.status != Status::match) {
+      ++skipped;
+      content = outcome("skipped", status, {});
+    }
+    ++tests;
+    cases += test_case(model, tensor.name, content);
+  }
+  std::string verdict;
+  if (judgement.verdict == Verdict::mismatch) {
+    ++failures;
+    std::vector<std::string> details;
+    for (const diagnose::Finding& finding : report.check.diagnosis.findings) {
+      details.push_back(fmt::format("{}: {}; {}", finding.id, finding.title, finding.evidence));
+    }
+    details.push_back(report.repro);
+    verdict = outcome("failure", "mismatch", details);
+  } else if (judgement.verdict == Verdict::inconclusive) {
+    ++skipped;
+    verdict =
+        outcome("skipped", fmt::format("inconclusive: {}", fmt::join(judgement.reasons, "; ")), {});
+  }
+  cases += test_case(model, "verdict", verdict);
+  return fmt::format("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n"
+                     "  <testsuite name=\"mla-scale check\" tests=\"{}\" failures=\"{}\" "
+                     "errors=\"0\" skipped=\"{}\">\n{}  </testsuite>\n</testsuites>\n",
+                     tests, failures, skipped, cases);
+}
+
+} // namespace mla_scale::report

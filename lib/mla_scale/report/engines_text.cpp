@@ -1,0 +1,229 @@
+#include <mla_scale/core/text.hpp>
+#include <mla_scale/report/engines_text.hpp>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+namespace mla_scale::report {
+namespace {
+
+using engines::EngineValue;
+
+/// Room for the widest rows; names of engines are shown where they fit behind that.
+constexpr int k_table_columns = 80;
+constexpr int k_room_for_names = 30;
+/// Rules that do not take the model are named up to this number.
+constexpr std::size_t k_most_listed = 12;
+
+enum class Verdict { agrees, differs, fails, not_taken };
+
+Verdict verdict_of(const EngineValue& value) {
+  return !value.error.empty() ? Verdict::fails
+         : !value.agrees      ? Verdict::not_taken
+         : *value.agrees      ? Verdict::agrees
+                              : Verdict::differs;
+}
+
+std::string number(const std::optional<double>& value, int digits) {
+  return value ? fmt::format("{:.{}g}", *value, digits) : "-";
+}
+
+std::string mark(Verdict verdict, const TerminalStyle& style) {
+  switch (verdict) {
+  case Verdict::agrees:
+    return style.good("agrees ");
+  case Verdict::differs:
+    return style.bad("differs");
+  case Verdict::fails:
+    return style.bad("fails  ");
+  case Verdict::not_taken:
+    return "-      ";
+  }
+  return {};
+}
+
+class Table {
+public:
+  Table(const EngineComparison& comparison, const TerminalStyle& style) : m_style(style) {
+    for (const EngineValue& value : comparison.values) {
+      m_id = std::max(m_id, static_cast<int>(value.rule->id.size()));
+    }
+    m_names = style.width >= k_table_columns + k_room_for_names;
+  }
+
+  [[nodiscard]] std::string header() const {
+    return m_style.dim(fmt::format("  {:<{}}  {:<12}  {:<12}  {:<7}  {:<7}  {}{}", "engine", m_id,
+                                   "prefill", "decode", "cos/sin", "verdict", "how sure",
+                                   m_names ? " name" : ""))
+           + "\n";
+  }
+
+  [[nodiscard]] std::string row(const EngineValue& value) const {
+    const std::string name =
+        m_names ? fmt::format("{:<8} {}", to_string(value.certainty), value.rule->name)
+                : std::string(to_string(value.certainty));
+    return fmt::format("  {:<{}}  {:<12}  {:<12}  {:<7}  {}  {}\n", value.rule->id, m_id,
+                       number(value.prefill, 8), number(value.decode, 8),
+                       number(value.cos_sin_factor, 5), mark(verdict_of(value), m_style), name);
+  }
+
+  [[nodiscard]] std::string reason(const EngineValue& value) const {
+    std::string text;
+    if (!value.error.empty()) {
+      text = hanging("      ", 6, escape_control(value.error), m_style.width);
+    }
+    if (!value.because.empty()) {
+      text += hanging("      ", 6, escape_control(value.because), m_style.width);
+    }
+    return text;
+  }
+
+private:
+  const TerminalStyle& m_style;
+  int m_id = 6;
+  bool m_names = false;
+};
+
+std::string heading(const Inspection& inspection, const TerminalStyle& style) {
+  const model::MlaConfig& config = *inspection.model.config();
+  std::string text = style.bold(escape_control(config.source)) + "\n";
+  std::string law = "no value: the law cannot be applied to this config";
+  if (inspection.scale) {
+    const scale::SoftmaxScale& scale = *inspection.scale;
+    law = fmt::format("{} in prefill and decode{}{}", format_number(scale.prefill),
+                      scale.cos_sin_factor ? fmt::format(", cos and sin times {}",
+                                                         format_number(*scale.cos_sin_factor))
+                                           : "",
+                      scale.disputed ? "; disputed, see inspect" : "");
+  }
+  return text
+         + hanging("  law       ", 12, fmt::format("{}: {}", config.family->id, law), style.width);
+}
+
+std::string list_ids(const EngineComparison& comparison, Verdict wanted, bool newest) {
+  std::string text;
+  for (const EngineValue& value : comparison.values) {
+    const bool is_newest = value.rule->id.find('@') == std::string_view::npos;
+    if (verdict_of(value) == wanted && is_newest == newest) {
+      text += (text.empty() ? "" : ", ") + std::string(value.rule->id);
+    }
+  }
+  return text;
+}
+
+std::string list_line(std::string_view label, const std::string& ids, const TerminalStyle& style) {
+  return ids.empty() ? "" : hanging(fmt::format("  {:<10}", label), 12, ids, style.width);
+}
+
+/// The different prefill scales with the number of rules that come to each, commonest first.
+std::string list_values(const EngineComparison& comparison) {
+  std::vector<std::pair<double, int>> values;
+  for (const EngineValue& value : comparison.values) {
+    if (!value.prefill) {
+      continue;
+    }
+    const auto known = std::find_if(values.begin(), values.end(), [&](const auto& one) {
+      return engines::same_scale(one.first, *value.prefill);
+    });
+    if (known == values.end()) {
+      values.emplace_back(*value.prefill, 1);
+    } else {
+      ++known->second;
+    }
+  }
+  std::stable_sort(values.begin(), values.end(),
+                   [](const auto& left, const auto& right) { return left.second > right.second; });
+  std::string text;
+  for (const auto& [value, count] : values) {
+    text += fmt::format("{}{:.8g} by {}", text.empty() ? "" : ", ", value, count);
+  }
+  return text.empty() ? "none" : text;
+}
+
+std::string summary(const EngineComparison& comparison, const TerminalStyle& style) {
+  const EngineCounts counts = count_engines(comparison);
+  const int taken = counts.agree + counts.differ + counts.fail;
+  std::string text = list_line("outliers", list_ids(comparison, Verdict::differs, true), style);
+  text += list_line("older", list_ids(comparison, Verdict::differs, false), style);
+  text += list_line("failing", list_ids(comparison, Verdict::fails, true), style);
+  text += list_line("older", list_ids(comparison, Verdict::fails, false), style);
+  text += hanging("  values    ", 12, "prefill " + list_values(comparison), style.width);
+  const std::string sentence = fmt::format(
+      "{} of {} rules agree with the model's own law, {} differ, {} fail{}", counts.agree, taken,
+      counts.differ, counts.fail,
+      counts.not_taken == 0 ? ""
+                            : fmt::format("; {} {} not take this model", counts.not_taken,
+                                          counts.not_taken == 1 ? "does" : "do"));
+  return text + hanging("  summary   ", 12, sentence, style.width);
+}
+
+/// Rows with this verdict, each with its reason where there is one to tell.
+std::string rows(const EngineComparison& comparison, const Table& table, Verdict verdict) {
+  std::string text;
+  for (const EngineValue& value : comparison.values) {
+    if (verdict_of(value) == verdict) {
+      text += table.row(value);
+      text += verdict == Verdict::agrees ? "" : table.reason(value);
+    }
+  }
+  return text;
+}
+
+/// Engines that do not take the model, one line a reason; many are counted.
+std::string not_taken(const EngineComparison& comparison, const TerminalStyle& style) {
+  std::vector<std::pair<std::string, std::vector<std::string_view>>> reasons;
+  for (const EngineValue& value : comparison.values) {
+    if (verdict_of(value) != Verdict::not_taken) {
+      continue;
+    }
+    auto known = std::find_if(reasons.begin(), reasons.end(),
+                              [&](const auto& one) { return one.first == value.because; });
+    if (known == reasons.end()) {
+      known = reasons.insert(reasons.end(), {value.because, {}});
+    }
+    known->second.push_back(value.rule->id);
+  }
+  std::string text;
+  for (const auto& [reason, ids] : reasons) {
+    const std::string who = ids.size() > k_most_listed ? fmt::format("{} rules", ids.size())
+                                                       : fmt::format("{}", fmt::join(ids, ", "));
+    text += hanging("  ", 2, fmt::format("not taken, {}: {}", escape_control(reason), who),
+                    style.width);
+  }
+  return text;
+}
+
+std::string block(const EngineComparison& comparison, bool outliers_only,
+                  const TerminalStyle& style) {
+  const Table table(comparison, style);
+  std::string text = heading(*comparison.inspection, style) + table.header();
+  if (!outliers_only) {
+    text += rows(comparison, table, Verdict::agrees);
+    text += not_taken(comparison, style);
+  }
+  text += rows(comparison, table, Verdict::fails);
+  text += rows(comparison, table, Verdict::differs);
+  return text + summary(comparison, style);
+}
+
+} // namespace
+
+std::string engines_text(std::span<const EngineComparison> comparisons,
+                         const TerminalStyle& style) {
+  const auto judged = std::count_if(comparisons.begin(), comparisons.end(),
+                                    [](const auto& one) { return !one.values.empty(); });
+  std::string text;
+  for (const EngineComparison& comparison : comparisons) {
+    if (const model::NotMla* other = comparison.inspection->model.not_mla()) {
+      text += fmt::format("{}: {}\n", escape_control(comparison.inspection->model.source),
+                          escape_control(other->reason));
+    } else if (!comparison.values.empty()) {
+      text += (text.empty() ? "" : "\n") + block(comparison, judged > 1, style);
+    }
+  }
+  return text;
+}
+
+} // namespace mla_scale::report

@@ -1,0 +1,195 @@
+#include <mla_scale/core/version.hpp>
+#include <mla_scale/report/inspect_json.hpp>
+
+namespace mla_scale::report {
+namespace {
+
+using model::MlaConfig;
+using model::Origin;
+using model::Sourced;
+
+void write_position(json::Writer& writer, const Position& position) {
+  if (position.line == 0) {
+    writer.key("line").null().key("column").null();
+    return;
+  }
+  writer.member("line", static_cast<std::uint64_t>(position.line));
+  writer.member("column", static_cast<std::uint64_t>(position.column));
+}
+
+template <typename T>
+void write_field(json::Writer& writer, std::string_view name, const Sourced<T>& field) {
+  writer.key(name).value(field.value);
+}
+
+void write_dims(json::Writer& writer, const model::Dims& dims) {
+  writer.key("dims").begin_object();
+  write_field(writer, "num_attention_heads", dims.num_attention_heads);
+  write_field(writer, "q_lora_rank", dims.q_lora_rank);
+  write_field(writer, "kv_lora_rank", dims.kv_lora_rank);
+  write_field(writer, "qk_nope_head_dim", dims.qk_nope_head_dim);
+  write_field(writer, "qk_rope_head_dim", dims.qk_rope_head_dim);
+  write_field(writer, "v_head_dim", dims.v_head_dim);
+  write_field(writer, "qk_head_dim", dims.qk_head_dim);
+  write_field(writer, "latent_dim", dims.latent_dim);
+  writer.end_object();
+}
+
+void write_rope(json::Writer& writer, const MlaConfig& config, const scale::SoftmaxScale& scale) {
+  const model::Rope& rope = config.rope;
+  writer.key("rope").begin_object();
+  write_field(writer, "type", rope.type);
+  writer.member("rotated", rope.rotated);
+  if (rope.rotated) {
+    write_field(writer, "interleaved", rope.interleaved);
+  } else {
+    writer.key("interleaved").null();
+  }
+  write_field(writer, "theta", rope.theta);
+  write_field(writer, "factor", rope.factor);
+  write_field(writer, "original_max_position_embeddings", rope.original_max_position_embeddings);
+  write_field(writer, "beta_fast", rope.beta_fast);
+  write_field(writer, "beta_slow", rope.beta_slow);
+  write_field(writer, "mscale", rope.mscale);
+  write_field(writer, "mscale_all_dim", rope.mscale_all_dim);
+  write_field(writer, "attention_factor", rope.attention_factor);
+  writer.member("cos_sin_factor", scale.cos_sin_factor);
+  writer.end_object();
+}
+
+void write_origin(json::Writer& writer, const Origin& origin) {
+  if (origin.kind == Origin::Kind::read || origin.kind == Origin::Kind::null) {
+    writer.key("from").begin_object().member("file", origin.file).member("pointer", origin.pointer);
+    write_position(writer, origin.position);
+    writer.end_object();
+    return;
+  }
+  writer.member("default", origin.reason.empty() ? std::string("absent") : origin.reason);
+}
+
+void write_scale(json::Writer& writer, const scale::SoftmaxScale& scale) {
+  writer.key("softmax_scale").begin_object();
+  writer.member("prefill", scale.prefill).member("decode", scale.decode).member("base", scale.base);
+  writer.member("mscale", scale.mscale).member("disputed", scale.disputed);
+  writer.key("alternatives").begin_array();
+  for (const scale::Alternative& alternative : scale.alternatives) {
+    writer.begin_object().member("value", alternative.value).member("when", alternative.when);
+    writer.key("engines").begin_array();
+    for (const std::string& engine : alternative.engines) {
+      writer.value(engine);
+    }
+    writer.end_array().end_object();
+  }
+  writer.end_array();
+  writer.key("derivation").begin_array();
+  for (const scale::Step& step : scale.derivation) {
+    writer.begin_object()
+        .member("step", step.step)
+        .member("formula", step.formula)
+        .member("value", step.value);
+    write_origin(writer, step.origin);
+    writer.end_object();
+  }
+  writer.end_array();
+  writer.key("beside").begin_array();
+  for (const std::string& text : scale.beside) {
+    writer.value(text);
+  }
+  writer.end_array().end_object();
+}
+
+void write_cache(json::Writer& writer, const MlaConfig& config) {
+  writer.key("kv_cache").begin_object().key("bytes_per_token_per_layer").begin_object();
+  for (const scale::CacheBytes& row : scale::cache_bytes(config)) {
+    writer.key(row.dtype)
+        .begin_object()
+        .member("latent", row.latent)
+        .member("expanded", row.expanded)
+        .end_object();
+  }
+  writer.end_object().end_object();
+}
+
+void write_findings(json::Writer& writer, const std::vector<Note>& findings) {
+  writer.key("findings").begin_array();
+  for (const Note& note : findings) {
+    writer.begin_object().member("message", note.message).member("pointer", note.pointer);
+    write_position(writer, note.position);
+    writer.end_object();
+  }
+  writer.end_array();
+}
+
+void write_names(json::Writer& writer, std::string_view format,
+                 const Sourced<std::string>& model_type,
+                 const std::vector<std::string>& architectures) {
+  writer.member("format", format).key("model_type").value(model_type.value);
+  writer.key("architectures").begin_array();
+  for (const std::string& name : architectures) {
+    writer.value(name);
+  }
+  writer.end_array();
+}
+
+void write_config(json::Writer& writer, const MlaConfig& config, const Inspection& inspection) {
+  write_names(writer, to_string(config.format), config.model_type, config.architectures);
+  writer.key("text_model_type").value(config.text_model_type.value);
+  writer.member("family", config.family->id);
+  writer.member("attention", to_string(config.attention));
+  write_dims(writer, config.dims);
+  if (inspection.scale) {
+    write_rope(writer, config, *inspection.scale);
+    write_scale(writer, *inspection.scale);
+  }
+  write_cache(writer, config);
+  write_findings(writer, inspection.findings);
+}
+
+} // namespace
+
+void begin_report(json::Writer& writer) {
+  writer.begin_object().member("schema_version", 1);
+  writer.key("tool")
+      .begin_object()
+      .member("name", "mla-scale")
+      .member("version", k_version)
+      .end_object();
+}
+
+void write_error(json::Writer& writer, const Error& error) {
+  writer.begin_object().member("kind", to_string(error.kind)).member("message", error.message);
+  writer.member("pointer", error.pointer);
+  write_position(writer, error.position);
+  writer.end_object();
+}
+
+void write_model(json::Writer& writer, const Inspection& inspection) {
+  writer.member("path", inspection.model.path).member("source", inspection.model.source);
+  if (const model::NotMla* other = inspection.model.not_mla()) {
+    write_names(writer, to_string(other->format), other->model_type, other->architectures);
+    writer.member("attention", "none").member("reason", other->reason);
+    return;
+  }
+  if (const MlaConfig* config = inspection.model.config()) {
+    write_config(writer, *config, inspection);
+  }
+  if (inspection.error) {
+    writer.key("error");
+    write_error(writer, *inspection.error);
+  }
+}
+
+std::string inspect_json(std::span<const Inspection> inspections) {
+  json::Writer writer;
+  begin_report(writer);
+  writer.key("models").begin_array();
+  for (const Inspection& inspection : inspections) {
+    writer.begin_object();
+    write_model(writer, inspection);
+    writer.end_object();
+  }
+  writer.end_array().end_object();
+  return writer.finish();
+}
+
+} // namespace mla_scale::report

@@ -1,0 +1,37 @@
+#pragma once
+
+// The parts of a derivation, in the order in which derive_softmax_scale calls them.
+
+#include <mla_scale/scale/softmax_scale.hpp>
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace mla_scale::scale {
+
+/// Whether the magnitude g applies, and with which mscale_all_dim.
+struct Magnitude {
+  bool applies = false;
+  double mscale_all_dim = 0;
+  std::string reason;   ///< why it applies or not
+  model::Origin origin; ///< the key that the reason is about, or the family's row
+};
+
+/// The family's rule on this config's rope keys.
+[[nodiscard]] Magnitude magnitude_of(const model::MlaConfig& config);
+
+/// The Error for a factor that is missing or null where `why` needs it.
+[[nodiscard]] Error factor_error(const model::MlaConfig& config, std::string_view why);
+
+/// Fills in cos_sin_factor. Error: schema when yarn has no factor.
+[[nodiscard]] std::optional<Error> set_cos_sin(const model::MlaConfig& config, SoftmaxScale& scale);
+
+/// Names what beside the scale changes logits, so that nobody takes the number for the whole story.
+void set_beside(const model::MlaConfig& config, SoftmaxScale& scale);
+
+/// Fills in the alternatives where engines are known to take different values from the same file.
+/// Needs scale.base.
+void set_dispute(const model::MlaConfig& config, SoftmaxScale& scale);
+
+} // namespace mla_scale::scale

@@ -1,0 +1,5 @@
+file(GLOB_RECURSE files ${ROOT}/lib/*.?pp ${ROOT}/apps/*.?pp ${ROOT}/tests/*.?pp)
+execute_process(COMMAND ${CLANG_FORMAT} --dry-run --Werror ${files} RESULT_VARIABLE code)
+if(NOT code EQUAL 0)
+  message(FATAL_ERROR "run: clang-format -i on the files above")
+endif()

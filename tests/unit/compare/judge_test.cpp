@@ -1,0 +1,201 @@
+#include "support/catch.hpp"
+#include "support/kernel.hpp"
+
+#include <mla_scale/compare/judge.hpp>
+
+#include <cmath>
+
+using namespace mla_scale;
+using namespace mla_scale::compare;
+
+namespace {
+
+constexpr double k_scale = 0.1352337788608801; // DeepSeek-V3
+
+Judgement judged(const kernel::Run& run, double scale = k_scale,
+                 const std::vector<Rival>& rivals = {}) {
+  const auto capture = run.capture();
+  const auto problem =
+      reference::make_problem(capture, reference::Form::expanded, scale, run.shape.rope);
+  REQUIRE(problem.has_value());
+  JudgeOptions options;
+  options.rivals = rivals;
+  auto judgement = judge(*problem, capture, options);
+  REQUIRE(judgement.has_value());
+  for (const std::string& reason : judgement->reasons) {
+    UNSCOPED_INFO(reason);
+  }
+  return *judgement;
+}
+
+kernel::Kernel eager(double scale = k_scale) {
+  kernel::Kernel kernel{scale};
+  kernel.logit = kernel::to_bf16;
+  return kernel;
+}
+
+} // namespace
+
+TEST_CASE("healthy kernels of several kinds match at their own level", "[compare]") {
+  for (const kernel::Shape& shape : {kernel::Shape{96, 96, 2}, kernel::Shape{48, 160, 3},
+                                     kernel::Shape{1, 200, 4}, kernel::Shape{2, 2, 4}}) {
+    kernel::Run run = kernel::inputs(shape);
+    kernel::attend(run, {k_scale});
+    CHECK(judged(run).verdict == Verdict::match);
+    kernel::attend(run, eager());
+    const Judgement coarse = judged(run);
+    CHECK(coarse.verdict == Verdict::match);
+    kernel::Kernel single{k_scale};
+    single.probability = kernel::exact;
+    kernel::attend(run, single);
+    CHECK(judged(run).verdict == Verdict::match);
+    single.output = kernel::to_f32;
+    kernel::attend(run, single);
+    CHECK(judged(run).verdict == Verdict::match);
+  }
+}
+
+TEST_CASE("logits in bf16 are told from probabilities in bf16", "[compare]") {
+  kernel::Run run = kernel::inputs({96, 96, 2});
+  kernel::attend(run, {k_scale});
+  CHECK(judged(run).level == Level::flash);
+  CHECK(judged(run).notes.empty());
+  kernel::attend(run, eager());
+  CHECK(judged(run).level == Level::eager);
+  CHECK(judged(run).notes == std::vector<std::string>{"precision.bf16_logits"});
+  run.lse.clear();
+  CHECK(judged(run).verdict == Verdict::match);
+  CHECK(judged(run).level == Level::eager);
+}
+
+TEST_CASE("an eager kernel whose scale was rounded to bf16 is healthy", "[compare]") {
+  kernel::Run run = kernel::inputs({128, 128, 2});
+  kernel::attend(run, eager(kernel::to_bf16(k_scale))); // 0.135742, 0.38 % off
+  CHECK(std::abs(kernel::to_bf16(k_scale) / k_scale - 1) < 1.0 / 256);
+  CHECK(judged(run).verdict == Verdict::match);
+}
+
+TEST_CASE("wrong scales are seen from out alone and from lse alone", "[compare]") {
+  kernel::Run run = kernel::inputs({96, 96, 2});
+  for (const double ratio : {0.30811, 0.53366, 0.7305, 1.87385, 0.69315, 1.02, 0.995}) {
+    kernel::attend(run, {k_scale * ratio});
+    const Judgement both = judged(run);
+    CHECK(both.verdict == Verdict::mismatch);
+    REQUIRE(both.fit.has_value());
+    CHECK(both.fit->from == "lse");
+    CHECK(both.fit->ratio == Approx(ratio).epsilon(1e-5));
+    kernel::Run only_out = run;
+    only_out.lse.clear();
+    CHECK(judged(only_out).verdict == Verdict::mismatch);
+    kernel::Run only_lse = run;
+    only_lse.out.clear();
+    CHECK(judged(only_lse).verdict == Verdict::mismatch);
+  }
+}
+
+TEST_CASE("a scale wrong by 0.1 % is seen under noise that is twice as large", "[compare]") {
+  kernel::Run run = kernel::inputs({192, 192, 4}, 0.55);
+  kernel::attend(run, {k_scale * 1.001});
+  run.lse.clear();
+  const Judgement judgement = judged(run);
+  CHECK(judgement.verdict == Verdict::mismatch);
+  CHECK(judgement.tensors[0].sums.relative_rms() < 2.5e-3);
+}
+
+TEST_CASE("a scale wrong by 0.01 % is seen from lse", "[compare]") {
+  kernel::Run run = kernel::inputs({192, 192, 4}, 0.55);
+  kernel::attend(run, {k_scale * 1.0001});
+  CHECK(judged(run).verdict == Verdict::mismatch);
+  kernel::attend(run, {k_scale * 1.000001});
+  CHECK(judged(run).verdict == Verdict::match);
+}
+
+TEST_CASE("errors that no scale makes are mismatches too", "[compare]") {
+  kernel::Run run = kernel::inputs({96, 128, 2});
+  kernel::Kernel kernel{k_scale};
+  SECTION("a sink that takes a little of every row") {
+    kernel.sink = 0.0;
+  }
+  SECTION("one key too few") {
+    kernel.visible = [](std::int64_t, std::int64_t n) { return n - 1; };
+  }
+  SECTION("one key too many") {
+    kernel.visible = [](std::int64_t, std::int64_t n) { return n + 1; };
+  }
+  SECTION("no mask") {
+    kernel.visible = [](std::int64_t, std::int64_t) { return std::int64_t{128}; };
+  }
+  SECTION("a gain of 1 % on the output") {
+    kernel.output = [](double x) { return kernel::to_bf16(1.01 * x); };
+  }
+  SECTION("an lse in base 2") {
+    kernel.lse = [](double x) { return kernel::to_f32(x / std::log(2.0)); };
+  }
+  SECTION("an lse that is 0.001 too large") {
+    kernel.lse = [](double x) { return kernel::to_f32(x + 0.001); };
+  }
+  kernel::attend(run, kernel);
+  CHECK(judged(run).verdict == Verdict::mismatch);
+}
+
+TEST_CASE("a base-2 lse that the capture declares is right", "[compare]") {
+  kernel::Run run = kernel::inputs({64, 64, 2});
+  kernel::Kernel kernel{k_scale};
+  kernel.lse = [](double x) { return kernel::to_f32(x / std::log(2.0)); };
+  kernel::attend(run, kernel);
+  auto capture = run.capture();
+  capture.lse_base = tensor::LseBase::two;
+  const auto problem = reference::make_problem(capture, reference::Form::expanded, k_scale, 64);
+  const auto judgement = judge(*problem, capture);
+  REQUIRE(judgement.has_value());
+  CHECK(judgement->verdict == Verdict::match);
+}
+
+TEST_CASE("inputs that cannot tell rivals apart are inconclusive", "[compare]") {
+  const std::vector<Rival> rivals = {{"scale.mscale_omitted", 0.07216878364870323},
+                                     {"scale.latent_width", 1.0 / 24}};
+  SECTION("one key a row") {
+    kernel::Run run = kernel::inputs({1, 1, 4});
+    kernel::attend(run, {k_scale});
+    run.lse.clear();
+    const Judgement judgement = judged(run, k_scale, rivals);
+    CHECK(judgement.verdict == Verdict::inconclusive);
+    CHECK(!judgement.advice.empty());
+    CHECK(judged(run).verdict == Verdict::inconclusive);
+  }
+  SECTION("values that are all the same") {
+    kernel::Run run = kernel::inputs({32, 32, 2});
+    for (std::size_t i = 0; i < run.v.size(); ++i) {
+      run.v[i] = run.v[i % 128];
+    }
+    kernel::attend(run, {k_scale});
+    run.lse.clear();
+    CHECK(judged(run, k_scale, rivals).verdict == Verdict::inconclusive);
+  }
+  SECTION("logits that are nearly flat") {
+    kernel::Run run = kernel::inputs({32, 32, 2}, 1e-5);
+    kernel::attend(run, {k_scale});
+    run.lse.clear();
+    CHECK(judged(run, k_scale, rivals).verdict == Verdict::inconclusive);
+  }
+  SECTION("one key a row, but with its lse") {
+    kernel::Run run = kernel::inputs({1, 1, 4});
+    kernel::attend(run, {k_scale});
+    CHECK(judged(run, k_scale, rivals).verdict == Verdict::match);
+  }
+}
+
+TEST_CASE("the verdict does not depend on the number of threads", "[compare]") {
+  kernel::Run run = kernel::inputs({96, 96, 3});
+  kernel::attend(run, {k_scale * 1.01});
+  const auto capture = run.capture();
+  auto problem = *reference::make_problem(capture, reference::Form::expanded, k_scale, 64);
+  problem.threads = 1;
+  const Judgement one = *judge(problem, capture);
+  problem.threads = 3;
+  const Judgement three = *judge(problem, capture);
+  CHECK(one.reasons == three.reasons);
+  CHECK(one.tensors[0].sums.error_squared == three.tensors[0].sums.error_squared);
+  CHECK(one.tensors[0].map == three.tensors[0].map);
+  CHECK(one.fit->softmax_scale == three.fit->softmax_scale);
+}

@@ -1,0 +1,53 @@
+#include "support/catch.hpp"
+#include "support/kernel.hpp"
+
+#include <mla_scale/compare/level.hpp>
+
+#include <cmath>
+#include <limits>
+
+using namespace mla_scale;
+using namespace mla_scale::compare;
+
+TEST_CASE("numbers round to nearest, ties to even", "[compare]") {
+  // By hand: bf16 has 8 significant bits, so 1 + 2^-8 is a tie between 1 and 1 + 2^-7.
+  CHECK(round_to(Rounding::bf16, 1.0 + 0x1p-8) == 1.0);
+  CHECK(round_to(Rounding::bf16, 1.0 + 3 * 0x1p-8) == 1.0 + 0x1p-6);
+  CHECK(round_to(Rounding::bf16, 1.0 + 0x1p-8 + 0x1p-30) == 1.0 + 0x1p-7);
+  CHECK(round_to(Rounding::bf16, 0.1) == 0.10009765625);
+  CHECK(round_to(Rounding::f16, 0.1) == 0.0999755859375);
+  CHECK(round_to(Rounding::tf32, 1.0 + 0x1p-11) == 1.0);
+  CHECK(round_to(Rounding::tf32_cut, 1.0 + 0x1.8p-10) == 1.0 + 0x1p-10);
+  CHECK(round_to(Rounding::tf32, 1.0 + 0x1.8p-10) == 1.0 + 0x1p-9);
+  CHECK(round_to(Rounding::f32, 0.1) == static_cast<double>(0.1F));
+  CHECK(round_to(Rounding::none, 0.1) == 0.1);
+  CHECK(round_to(Rounding::bf16, -1.99999) == -2.0);
+}
+
+TEST_CASE("small and large numbers round as the formats say", "[compare]") {
+  // fp16: smallest subnormal 2^-24, largest 65504. e4m3fn: 2^-9 and 448, without infinities.
+  CHECK(round_to(Rounding::f16, 0x1p-24) == 0x1p-24);
+  CHECK(round_to(Rounding::f16, 0x1p-26) == 0.0);
+  CHECK(std::isinf(round_to(Rounding::f16, 70000.0)));
+  CHECK(round_to(Rounding::e4m3, 0x1p-9) == 0x1p-9);
+  CHECK(round_to(Rounding::e4m3, 0.3 * 0x1p-9) == 0.0);
+  CHECK(round_to(Rounding::e4m3, 1000.0) == 448.0);
+  CHECK(round_to(Rounding::e4m3, 0.0703125) == 0.0703125);
+  CHECK(std::isnan(round_to(Rounding::bf16, std::nan(""))));
+  CHECK(round_to(Rounding::bf16, -std::numeric_limits<double>::infinity())
+        == -std::numeric_limits<double>::infinity());
+}
+
+TEST_CASE("bf16 rounding agrees with rounding by bits", "[compare]") {
+  for (const double value : tensors::numbers(21, 1000, 37.0)) {
+    CHECK(round_to(Rounding::bf16, value / 3) == kernel::to_bf16(value / 3));
+  }
+}
+
+TEST_CASE("16-bit inputs may be computed eagerly and float32 inputs may not", "[compare]") {
+  using tensor::Dtype;
+  const auto bf16 = levels_for({Dtype::bf16, Dtype::bf16});
+  CHECK(std::find(bf16.begin(), bf16.end(), Level::eager) != bf16.end());
+  const auto f32 = levels_for({Dtype::f32, Dtype::f32});
+  CHECK(f32 == std::vector<Level>{Level::exact, Level::tf32, Level::tf32_cut});
+}

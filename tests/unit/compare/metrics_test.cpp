@@ -1,0 +1,66 @@
+#include "support/catch.hpp"
+
+#include <mla_scale/compare/metrics.hpp>
+
+#include <cmath>
+#include <limits>
+
+using namespace mla_scale::compare;
+
+namespace {
+
+ErrorSums sums_of(const std::vector<double>& got, const std::vector<double>& expected) {
+  RowError error;
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    error.add(static_cast<std::int64_t>(i), got[i], expected[i]);
+  }
+  return error.sums;
+}
+
+} // namespace
+
+TEST_CASE("calc_diff is DeepGEMM's formula", "[compare]") {
+  // 1 - 2·(1·2 + 2·2) / (1 + 4 + 4 + 4) = 1 - 12/13.
+  CHECK(sums_of({1.0, 2.0}, {2.0, 2.0}).calc_diff() == Approx(1.0 / 13.0).epsilon(1e-15));
+  CHECK(sums_of({1.0, 2.0}, {2.0, 2.0}).relative_rms()
+        == Approx(std::sqrt(1.0 / 8.0)).epsilon(1e-15));
+  CHECK(sums_of({1.5, -2.0}, {1.5, -2.0}).calc_diff() == 0.0);
+}
+
+TEST_CASE("a zero reference gives no NaN that a comparison would pass", "[compare]") {
+  CHECK(sums_of({0.0, 0.0}, {0.0, 0.0}).calc_diff() == 0.0);
+  CHECK(sums_of({0.0, 0.1}, {0.0, 0.0}).calc_diff() == 1.0);
+  CHECK(std::isinf(sums_of({0.0, 0.1}, {0.0, 0.0}).relative_rms()));
+}
+
+TEST_CASE("NaN and infinities are counted and are the worst elements", "[compare]") {
+  const double infinity = std::numeric_limits<double>::infinity();
+  const ErrorSums sums = sums_of({std::nan(""), infinity, -infinity, 1.0}, {1.0, 1.0, 1.0, 1.0});
+  CHECK(sums.nan == 1);
+  CHECK(sums.inf == 2);
+  CHECK(sums.count == 1);
+  CHECK(!sums.finite());
+  CHECK(sums.calc_diff() == 0.0);
+  CHECK(std::isnan(sums_of({std::nan("")}, {1.0}).calc_diff()));
+  WorstElements worst;
+  worst.add({{0, 0, 0}, 5.0, 1.0});
+  worst.add({{0, 1, 0}, std::nan(""), 1.0});
+  worst.add({{0, 2, 0}, -1.0, -5.5});
+  CHECK(worst.elements[0].index[1] == 1);
+  CHECK(worst.elements[1].index[1] == 2);
+  CHECK(worst.elements[2].index[1] == 0);
+}
+
+TEST_CASE("worst elements keep ten and do not depend on the order", "[compare]") {
+  WorstElements forwards;
+  WorstElements backwards;
+  for (int i = 0; i < 40; ++i) {
+    forwards.add({{i, 0, 0}, 1.0 + (i % 7), 1.0});
+    backwards.add({{39 - i, 0, 0}, 1.0 + ((39 - i) % 7), 1.0});
+  }
+  REQUIRE(forwards.elements.size() == 10);
+  for (std::size_t i = 0; i < 10; ++i) {
+    CHECK(forwards.elements[i].index == backwards.elements[i].index);
+  }
+  CHECK(forwards.elements[0].index[0] == 6);
+}

@@ -1,0 +1,59 @@
+#include "support/catch.hpp"
+#include "support/kernel.hpp"
+
+#include <mla_scale/compare/row_sample.hpp>
+
+#include <algorithm>
+
+using namespace mla_scale;
+using namespace mla_scale::compare;
+
+namespace {
+
+reference::Problem problem_of(const kernel::Run& run) {
+  return *reference::make_problem(run.capture(), reference::Form::expanded, 0.1, run.shape.rope);
+}
+
+} // namespace
+
+TEST_CASE("few rows are all sampled, many evenly with the first and the last", "[compare]") {
+  const auto problem = problem_of(kernel::inputs({100, 100, 3, 4, 2, 2}));
+  CHECK(sample_rows(problem, 300).size() == 300);
+  const auto rows = sample_rows(problem, 30);
+  CHECK(rows.size() <= 30);
+  CHECK(rows.size() >= 24);
+  CHECK(std::is_sorted(rows.begin(), rows.end()));
+  for (std::int64_t head = 0; head < 3; ++head) {
+    CHECK(std::count(rows.begin(), rows.end(), HeadRow{head, 0}) == 1);
+    CHECK(std::count(rows.begin(), rows.end(), HeadRow{head, 99}) == 1);
+  }
+}
+
+TEST_CASE("rows that see no key are not sampled", "[compare]") {
+  const auto problem = problem_of(kernel::inputs({10, 4, 1, 4, 2, 2}));
+  const auto rows = sample_rows(problem, 100);
+  REQUIRE(rows.size() == 4);
+  CHECK(rows.front() == HeadRow{0, 6});
+}
+
+TEST_CASE("logits and averages are sums written out", "[compare]") {
+  const kernel::Run run = kernel::inputs({5, 7, 2, 3, 2, 4});
+  const auto problem = problem_of(run);
+  const auto samples = sample_logits(problem, {{1, 2}});
+  REQUIRE(samples.size() == 1);
+  REQUIRE(samples[0].nope.size() == 5); // rows 0 .. 2 of 5, two keys of prefix
+  double nope = 0.0;
+  double rope = 0.0;
+  for (std::int64_t c = 0; c < 5; ++c) {
+    const double product = problem.q.at(2, 1, c) * problem.k->at(4, 1, c);
+    (c < 3 ? nope : rope) += product;
+  }
+  CHECK(samples[0].nope[4] == Approx(nope).epsilon(1e-14));
+  CHECK(samples[0].rope[4] == Approx(rope).epsilon(1e-14));
+  ValueAverager averager(problem);
+  const std::vector<double> weights = {1, 0, 0, 0, 0, 0, 0, 0.5, 0, 2};
+  const std::vector<double> both = averager.average(samples[0], 2, weights);
+  REQUIRE(both.size() == 8);
+  CHECK(both[3] == problem.v->at(0, 1, 3));
+  CHECK(both[4] == Approx(0.5 * problem.v->at(2, 1, 0) + 2 * problem.v->at(4, 1, 0)));
+}

@@ -1,0 +1,86 @@
+#include "support/catch.hpp"
+#include "support/kernel.hpp"
+
+#include <mla_scale/compare/scale_fit.hpp>
+
+#include <cmath>
+
+using namespace mla_scale;
+using namespace mla_scale::compare;
+
+namespace {
+
+constexpr double k_scale = 0.1352337788608801; // DeepSeek-V3
+
+struct Fits {
+  std::optional<ScaleFit> lse;
+  std::optional<ScaleFit> out;
+};
+
+/// Fits of a kernel that used `ratio` times the scale.
+Fits fits(kernel::Run& run, double ratio, double scale = k_scale) {
+  kernel::attend(run, {scale * ratio});
+  const auto capture = run.capture();
+  const auto problem =
+      reference::make_problem(capture, reference::Form::expanded, scale, run.shape.rope);
+  REQUIRE(problem.has_value());
+  const auto samples = sample_logits(*problem, sample_rows(*problem, 4096));
+  return {fit_scale_from_lse(*problem, capture, samples),
+          fit_scale_from_out(*problem, capture, samples)};
+}
+
+double relative_error(const ScaleFit& fit) {
+  return fit.standard_error / fit.softmax_scale;
+}
+
+} // namespace
+
+TEST_CASE("the scale that a bf16 kernel used is found from out and from lse", "[compare]") {
+  kernel::Run run = kernel::inputs({96, 96, 2}, 0.55); // logits with a standard deviation of 1
+  for (const double ratio : {1.0, 0.30811, 0.53366, 1.87385, 3.0, 1.001}) {
+    const Fits fit = fits(run, ratio);
+    REQUIRE(fit.lse.has_value());
+    REQUIRE(fit.out.has_value());
+    CHECK(fit.lse->converged);
+    CHECK(fit.out->converged);
+    CHECK(fit.lse->ratio == Approx(ratio).epsilon(1e-6));
+    CHECK(fit.out->ratio == Approx(ratio).epsilon(3e-4));
+    CHECK(std::abs(fit.out->ratio / ratio - 1) < 5 * relative_error(*fit.out));
+    CHECK(relative_error(*fit.out) < 2e-4);
+    CHECK(fit.lse->residual < 1e-5);
+    CHECK(fit.out->residual < 6e-3);
+  }
+}
+
+TEST_CASE("standard errors are those of a study, 4e-5 for 64 rows of 512 and 1.8e-5 for 4 heads "
+          "of 128 rows",
+          "[compare]") {
+  // Expected: rms error of bf16 fits at logit deviation 1, within a factor of two.
+  kernel::Run run = kernel::inputs({128, 128, 4}, 0.55);
+  const Fits fit = fits(run, 1.0);
+  CHECK(relative_error(*fit.out) > 0.9e-5);
+  CHECK(relative_error(*fit.out) < 3.6e-5);
+}
+
+TEST_CASE("rows that see one key tell nothing from out and everything from lse", "[compare]") {
+  kernel::Run run = kernel::inputs({1, 1, 3});
+  const Fits fit = fits(run, 0.5);
+  CHECK((!fit.out.has_value() || !(relative_error(*fit.out) < 0.1)));
+  REQUIRE(fit.lse.has_value());
+  CHECK(fit.lse->ratio == Approx(0.5).epsilon(1e-6));
+}
+
+TEST_CASE("equal values tell nothing of the scale, and no small error is claimed", "[compare]") {
+  kernel::Run run = kernel::inputs({32, 32, 2});
+  for (std::size_t i = 0; i < run.v.size(); ++i) {
+    run.v[i] = run.v[i % 128];
+  }
+  kernel::attend(run, {k_scale * 0.5});
+  run.lse.clear();
+  const auto capture = run.capture();
+  const auto problem = reference::make_problem(capture, reference::Form::expanded, k_scale, 64);
+  const auto samples = sample_logits(*problem, sample_rows(*problem, 4096));
+  const auto fit = fit_scale_from_out(*problem, capture, samples);
+  CHECK((!fit || fit->information < 1e-6));
+  CHECK(!fit_scale_from_lse(*problem, capture, samples));
+}
