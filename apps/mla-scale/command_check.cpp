@@ -1,5 +1,6 @@
 #include "command_check.hpp"
 
+#include "check_command.hpp"
 #include "inputs.hpp"
 #include "output.hpp"
 
@@ -34,31 +35,11 @@ struct Options {
   OutputOptions output;
 };
 
-/// Fit for a POSIX shell: as it is when harmless, else in single quotes.
-std::string quoted(const std::string& argument) {
-  const bool harmless =
-      !argument.empty()
-      && argument.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                    "_-+=./:,@%")
-             == std::string::npos;
-  if (harmless) {
-    return argument;
-  }
-  std::string result = "'";
-  for (const char c : argument) {
-    result += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  }
-  return result + "'";
-}
-
 std::string repro_of(const Options& options) {
-  std::string command = "mla-scale check " + quoted(options.path);
-  for (const std::string& capture : options.captures) {
-    command += " " + quoted(capture);
-  }
+  std::string command = check_command(options.path, options.captures);
   const auto add = [&](std::string_view name, const std::string& value, std::string_view usual) {
     if (value != usual) {
-      command += fmt::format(" {} {}", name, quoted(value));
+      command += fmt::format(" {} {}", name, shell_quoted(value));
     }
   };
   add("--phase", options.phase, "prefill");
@@ -95,41 +76,9 @@ Result<check::Options> check_options(const Options& options) {
   return result;
 }
 
-ExitCode exit_code(compare::Verdict verdict) {
-  switch (verdict) {
-  case compare::Verdict::match:
-    return ExitCode::fine;
-  case compare::Verdict::mismatch:
-    return ExitCode::findings;
-  case compare::Verdict::inconclusive:
-    return ExitCode::inconclusive;
-  }
-  return ExitCode::bug;
-}
-
 ExitCode fail(const Error& error) {
   print_error(to_string(error));
   return error.kind == ErrorKind::usage ? ExitCode::usage : ExitCode::input;
-}
-
-/// The one model that PATH names, or nothing after saying why not.
-std::optional<report::Inspection> only_model(const std::string& path) {
-  Inputs inputs = read_inputs({path});
-  if (inputs.inspections.size() > 1) {
-    print_error(fmt::format("{} holds {} models; check takes one", escape_control(path),
-                            inputs.inspections.size()));
-    return std::nullopt;
-  }
-  if (inputs.inspections.empty() || !inputs.inspections.front().judged()) {
-    if (!inputs.inspections.empty()) {
-      if (const model::NotMla* other = inputs.inspections.front().model.not_mla()) {
-        print_error(
-            fmt::format("{}: {}", escape_control(other->path), escape_control(other->reason)));
-      }
-    }
-    return std::nullopt;
-  }
-  return std::move(inputs.inspections.front());
 }
 
 ExitCode run_check(const Options& options) {
@@ -137,7 +86,7 @@ ExitCode run_check(const Options& options) {
   if (!wanted) {
     return fail(wanted.error());
   }
-  std::optional<report::Inspection> model = only_model(options.path);
+  std::optional<report::Inspection> model = read_model(options.path);
   if (!model) {
     return ExitCode::input;
   }
@@ -153,7 +102,7 @@ ExitCode run_check(const Options& options) {
            : format == "junit" ? report::check_junit(result)
                                : report::check_text(result, style);
   };
-  return write_outputs(options.output, render, exit_code(result.check.judgement.verdict));
+  return write_outputs(options.output, render, exit_code_of(result.check.judgement.verdict));
 }
 
 /// Complains unless the text is a finite number above 0.

@@ -5,6 +5,7 @@
 #include <mla_scale/core/text.hpp>
 #include <mla_scale/report/explain_json.hpp>
 #include <mla_scale/report/explain_text.hpp>
+#include <mla_scale/report/schema.hpp>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -22,6 +23,17 @@ struct Options {
   OutputOptions output;
 };
 
+constexpr std::string_view k_schema_id = "schema";
+
+/// What stands in the list for the JSON Schema, which is printed as it is.
+const explain::Entry& schema_entry() {
+  static const explain::Entry k_entry{std::string(k_schema_id),
+                                      "schema",
+                                      "JSON Schema of the reports of every command, -f json",
+                                      {}};
+  return k_entry;
+}
+
 /// The entries to show, or nothing after a complaint about an unknown identifier.
 std::vector<const explain::Entry*> chosen(const Options& options) {
   std::vector<const explain::Entry*> entries;
@@ -29,6 +41,7 @@ std::vector<const explain::Entry*> chosen(const Options& options) {
     for (const explain::Entry& entry : explain::entries()) {
       entries.push_back(&entry);
     }
+    entries.push_back(&schema_entry());
     return entries;
   }
   for (const std::string& id : options.ids) {
@@ -46,7 +59,17 @@ std::vector<const explain::Entry*> chosen(const Options& options) {
   return entries;
 }
 
+ExitCode print_schema(const Options& options) {
+  return write_outputs(
+      options.output,
+      [](std::string_view, const TerminalStyle&) { return std::string(report::json_schema()); },
+      ExitCode::fine);
+}
+
 ExitCode run_explain(const Options& options) {
+  if (options.ids.size() == 1 && options.ids.front() == k_schema_id) {
+    return print_schema(options);
+  }
   const std::vector<const explain::Entry*> entries = chosen(options);
   if (entries.empty()) {
     return ExitCode::usage;
@@ -65,8 +88,9 @@ ExitCode run_explain(const Options& options) {
 
 Action setup_explain(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  CLI::Option* ids = app.add_option(
-      "ID", options->ids, "A rule (MLA303 or its slug), engine, family, law or hypothesis");
+  CLI::Option* ids =
+      app.add_option("ID", options->ids,
+                     "A rule (MLA303 or its slug), engine, family, law or hypothesis; or schema");
   app.add_flag("--list", options->list, "List every identifier; the same as no ID")->excludes(ids);
   add_output_options(app, options->output, k_formats);
   return [options] { return run_explain(*options); };

@@ -1,8 +1,11 @@
 #include "command_inspect.hpp"
 
+#include "check_command.hpp"
 #include "inputs.hpp"
 #include "output.hpp"
 
+#include <mla_scale/check/check.hpp>
+#include <mla_scale/report/check_report.hpp>
 #include <mla_scale/report/inspect_json.hpp>
 #include <mla_scale/report/inspect_text.hpp>
 
@@ -17,6 +20,7 @@ constexpr std::string_view k_formats[] = {"text", "json"};
 
 struct Options {
   std::vector<std::string> paths;
+  std::vector<std::string> captures;
   OutputOptions output;
 };
 
@@ -29,13 +33,42 @@ ExitCode inspect(const Options& options) {
   return write_outputs(options.output, render, inputs.verdict);
 }
 
+/// `inspect` of one model, then what `check` finds about the captures.
+ExitCode inspect_and_check(const Options& options) {
+  if (options.paths.size() != 1) {
+    print_error("--check takes one PATH");
+    return ExitCode::usage;
+  }
+  std::optional<report::Inspection> model = read_model(options.paths.front());
+  if (!model) {
+    return ExitCode::input;
+  }
+  auto checked = check::check_capture(*model->model.config(), *model->scale,
+                                      {options.captures.begin(), options.captures.end()}, {});
+  if (!checked) {
+    print_error(to_string(checked.error()));
+    return ExitCode::input;
+  }
+  const report::CheckReport result{std::move(*model), std::move(*checked),
+                                   check_command(options.paths.front(), options.captures)};
+  const auto render = [&](std::string_view format, const TerminalStyle& style) {
+    const std::span<const report::Inspection> one(&result.model, 1);
+    return format == "json" ? report::inspect_check_json(result)
+                            : report::inspect_text(one, style) + "\n" + report::check_text(result, style);
+  };
+  return write_outputs(options.output, render, exit_code_of(result.check.judgement.verdict));
+}
+
 } // namespace
 
 Action setup_inspect(CLI::App& app) {
   auto options = std::make_shared<Options>();
   app.add_option("PATH", options->paths, k_path_help)->required();
+  app.add_option("--check", options->captures, "Append what `check` finds about CAPTURE; may be repeated")
+      ->allow_extra_args(false)
+      ->type_name("CAPTURE");
   add_output_options(app, options->output, k_formats);
-  return [options] { return inspect(*options); };
+  return [options] { return options->captures.empty() ? inspect(*options) : inspect_and_check(*options); };
 }
 
 } // namespace mla_scale::cli

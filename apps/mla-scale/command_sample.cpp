@@ -14,6 +14,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 
 namespace mla_scale::cli {
 namespace {
@@ -33,35 +34,19 @@ struct Options {
 const std::map<std::string, tensor::Dtype> k_dtypes = {
     {"bf16", tensor::Dtype::bf16}, {"fp16", tensor::Dtype::f16}, {"fp32", tensor::Dtype::f32}};
 
-/// The one MLA model below the path, or what to say and to return.
-struct Chosen {
-  const report::Inspection* model = nullptr;
-  ExitCode verdict = ExitCode::fine;
-};
-
-Chosen choose(const Inputs& inputs, const std::string& path) {
-  if (inputs.inspections.size() > 1) {
-    print_error(fmt::format("{} holds {} models: a sample is for one", escape_control(path),
-                            inputs.inspections.size()));
-    return {nullptr, ExitCode::usage};
-  }
-  const report::Inspection* model =
-      inputs.inspections.empty() ? nullptr : &inputs.inspections.front();
-  if (model == nullptr || !model->judged()) {
-    if (model != nullptr && model->model.not_mla() != nullptr) {
-      print_error(
-          escape_control(fmt::format("{}: {}", model->model.path, model->model.not_mla()->reason)));
-    }
-    return {nullptr, ExitCode::input};
+/// The one model that a path names, if it has a latent to sample; else says what it lacks.
+std::optional<report::Inspection> model_to_sample(const std::string& path) {
+  std::optional<report::Inspection> model = read_model(path);
+  if (!model) {
+    return std::nullopt;
   }
   const model::Dims& dims = model->model.config()->dims;
-  if (!dims.num_attention_heads || !dims.kv_lora_rank || !dims.qk_nope_head_dim
-      || !dims.qk_rope_head_dim || !dims.v_head_dim) {
-    print_error(escape_control(
-        fmt::format("{}: has no latent attention (kv_lora_rank) to sample", model->model.path)));
-    return {nullptr, ExitCode::input};
+  if (!dims.num_attention_heads || !dims.kv_lora_rank || !dims.v_head_dim) {
+    print_error(fmt::format("{}: has no latent attention (kv_lora_rank) to sample",
+                            escape_control(model->model.source)));
+    return std::nullopt;
   }
-  return {model, ExitCode::fine};
+  return model;
 }
 
 /// The numbers of a model that shape its sample.
@@ -79,21 +64,20 @@ void take_model(const report::Inspection& inspection, SampleParameters& paramete
 }
 
 ExitCode sample(const Options& options) {
-  const Inputs inputs = read_inputs({options.path});
-  const Chosen chosen = choose(inputs, options.path);
-  if (chosen.model == nullptr) {
-    return chosen.verdict;
+  const std::optional<report::Inspection> model = model_to_sample(options.path);
+  if (!model) {
+    return ExitCode::input;
   }
   SampleParameters parameters = options.parameters;
   parameters.dtype = k_dtypes.at(options.dtype);
   parameters.distribution = *tensor::sampling::distribution_named(options.distribution);
-  take_model(*chosen.model, parameters);
+  take_model(*model, parameters);
   const auto written = tensor::sampling::write_sample(parameters, options.file);
   if (!written) {
     print_error(to_string(written.error()));
     return written.error().kind == ErrorKind::usage ? ExitCode::usage : ExitCode::input;
   }
-  const report::SampleSummary summary = {chosen.model->model.path, options.file, *written,
+  const report::SampleSummary summary = {model->model.path, options.file, *written,
                                          parameters};
   OutputOptions output;
   output.format = options.format;

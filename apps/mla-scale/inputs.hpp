@@ -4,6 +4,7 @@
 
 #include <mla_scale/report/inspection.hpp>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,5 +24,9 @@ struct Inputs {
 /// Finds, reads and derives. Failures become inspections with an error and are repeated on standard
 /// error.
 [[nodiscard]] Inputs read_inputs(const std::vector<std::string>& paths);
+
+/// The one model that `path` names, or nothing after saying on standard error why not. Of several files of one model
+/// directory the first counts: config.json before params.json.
+[[nodiscard]] std::optional<report::Inspection> read_model(const std::string& path);
 
 } // namespace mla_scale::cli

@@ -54,19 +54,23 @@ void add_output_options(CLI::App& app, OutputOptions& options,
 }
 
 ExitCode write_outputs(const OutputOptions& options, const Render& render, ExitCode verdict) {
+  // Standard output first: a file that cannot be written must not cost the result.
+  ExitCode result = verdict;
+  if (!write_stdout(render(options.format, stdout_style(options.color))) && errno != EPIPE) {
+    print_error(fmt::format("standard output cannot be written: {}", std::strerror(errno)));
+    result = ExitCode::input;
+  }
   const TerminalStyle plain{};
   for (const std::string& target : options.files) {
     const auto [format, file] = split_target(target);
-    if (const auto written = write_file(file, render(format, plain)); !written) {
+    if (file == "-") {
+      result = write_stdout(render(format, plain)) ? result : ExitCode::input;
+    } else if (const auto written = write_file(file, render(format, plain)); !written) {
       print_error(to_string(written.error()));
-      return ExitCode::input;
+      result = ExitCode::input;
     }
   }
-  if (!write_stdout(render(options.format, stdout_style(options.color)))) {
-    print_error(fmt::format("standard output cannot be written: {}", std::strerror(errno)));
-    return ExitCode::input;
-  }
-  return verdict;
+  return result;
 }
 
 void print_error(std::string_view message) {

@@ -33,6 +33,7 @@ TEST_CASE("the JSON of every command validates against the shipped schema", "[cl
   for (const std::string& command :
        {std::string("inspect testdata/zoo"), std::string("inspect testdata/bad"), std::string("inspect no/such/path"),
         std::string("engines testdata/zoo"), std::string("audit testdata/zoo"), std::string("audit testdata/bad"),
+        std::string("explain MLA303 softmax-scale"), std::string("explain --list"),
         "check testdata/zoo/deepseek-ai--DeepSeek-V3 " + captures + "v3_flash_bf16.safetensors",
         "check testdata/zoo/deepseek-ai--DeepSeek-V3 " + captures + "v3_latent_width_bf16.safetensors"}) {
     INFO(command);

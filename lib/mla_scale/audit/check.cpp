@@ -42,7 +42,7 @@ Finding make_finding(const Rule& rule, Hit hit, const std::string& path) {
   finding.slug = std::string(rule.slug);
   finding.severity = rule.severity;
   finding.message = fmt::format("{}; {}", hit.message, rule.action);
-  finding.path = hit.path.empty() ? path : std::move(hit.path);
+  finding.path = hit.path.empty() ? path : hit.path;
   finding.pointer = std::move(hit.pointer);
   finding.position = hit.position;
   finding.help = std::string(rule.action);
@@ -71,7 +71,10 @@ std::vector<Finding> check_config(const model::MlaConfig& config, const RuleFilt
 
 Finding input_finding(const Error& error) {
   const Rule& rule = *find_rule(rule_id_for(error.kind));
-  return make_finding(rule, Hit{error.message, error.pointer, error.position, {}}, error.path);
+  Finding finding =
+      make_finding(rule, Hit{error.message, error.pointer, error.position, {}}, error.path);
+  finding.message = error.message; // it says what is wrong with the file, so what to repair
+  return finding;
 }
 
 } // namespace mla_scale::audit

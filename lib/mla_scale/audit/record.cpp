@@ -172,8 +172,10 @@ void add_file_keys(Record& record, const model::LoadedModel& loaded) {
   if (!text) {
     return;
   }
+  json::Limits limits;
+  limits.allow_non_finite = true;
   if (const Result<json::Document> document =
-          json::Document::parse(*std::move(text), loaded.source)) {
+          json::Document::parse(*std::move(text), loaded.source, limits)) {
     add_keys(record, document->root(), "", 0);
   }
 }

@@ -22,7 +22,7 @@ struct Rule {
   void (*check)(const Subject& subject, Hits& hits) = nullptr;
   /// Ids of more specific rules, separated by spaces: where one of them is on and has something to
   /// say, this one is silent, so that one fault is one finding.
-  std::string_view silent_with = "";
+  std::string_view silent_with = {};
 };
 
 /// Every rule, in the order of ids.

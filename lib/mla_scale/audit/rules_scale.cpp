@@ -22,8 +22,8 @@ void mistral_disputed(const Subject& subject, Hits& hits) {
   }
   const std::vector<scale::Alternative>& values = subject.scale->alternatives;
   std::string message = fmt::format(
-      "engines disagree on the softmax scale: {} in vLLM and SGLang, {} in transformers 5.15 and "
-      "later, TensorRT-LLM and llama.cpp; what apply_scale means decides",
+      "engines disagree on the softmax scale, {} or {}: what apply_scale means decides; "
+      "`mla-scale engines` shows who takes which",
       format_number(values[0].value), format_number(values[1].value));
   if (rope.apply_scaling.was_read()) {
     hits.at(rope.apply_scaling.origin, std::move(message));

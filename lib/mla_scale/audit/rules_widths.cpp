@@ -42,14 +42,14 @@ void head_dim_misleads(const Subject& subject, Hits& hits) {
 
 void qk_head_dim_differs(const Subject& subject, Hits& hits) {
   const model::Dims& dims = subject.config.dims;
-  if (!is_text_config(subject) || !dims.qk_head_dim.was_read()) {
+  if (!is_text_config(subject) || !dims.qk_head_dim_key) {
     return;
   }
   const std::int64_t sum = *dims.qk_nope_head_dim + *dims.qk_rope_head_dim;
-  if (*dims.qk_head_dim != sum) {
-    hits.at(dims.qk_head_dim.origin,
+  if (*dims.qk_head_dim_key != sum) {
+    hits.at(dims.qk_head_dim_key.origin,
             fmt::format("qk_head_dim is {}, but qk_nope_head_dim {} + qk_rope_head_dim {} is {}",
-                        *dims.qk_head_dim, *dims.qk_nope_head_dim, *dims.qk_rope_head_dim, sum));
+                        *dims.qk_head_dim_key, *dims.qk_nope_head_dim, *dims.qk_rope_head_dim, sum));
   }
 }
 

@@ -31,6 +31,7 @@ namespace {
 
 /// A hostile name inside a message must not fill a screen.
 constexpr std::size_t k_longest_message = 600;
+constexpr std::size_t k_longest_name = 100;
 
 } // namespace
 
@@ -42,6 +43,11 @@ std::string to_string(const Error& error) {
       text += fmt::format(":{}:{}", error.position.line, error.position.column);
     }
     text += ": ";
+  }
+  // Without a line, the tensor's or key's name is the place; most messages that need it do not repeat it.
+  if (error.position.line == 0 && !error.pointer.empty()
+      && error.message.find(error.pointer) == std::string::npos) {
+    text += escape_control(clip(error.pointer, k_longest_name)) + ": ";
   }
   return text + escape_control(clip(error.message, k_longest_message));
 }

@@ -20,6 +20,9 @@ constexpr double k_largest_head_ratio = 2.5;
 /// more of it, by way of their weights.
 constexpr double k_largest_coarseness = 2.0;
 constexpr double k_largest_merged_coarseness = 2.8;
+/// From this coarseness on, changes smaller than these may be the rounding's own doing.
+constexpr double k_coarse = 0.2;
+constexpr double k_smallest_coarse_effect = 6e-3;
 /// Screening: this much worse than the best on the probe is out.
 constexpr double k_screen_margin = 60.0;
 constexpr std::size_t k_survivors = 12;
@@ -39,6 +42,9 @@ RowPredictor predictor_of(const Context& context, const Candidate& candidate) {
 void try_rule(const Context& context, std::span<const RowOutcome> outcomes, const LseRule& rule,
               double rows, Explanation& best) {
   const auto scored = score(context.sample, outcomes, rule.expected);
+  if (scored.coarseness >= k_coarse && rule.effect < k_smallest_coarse_effect) {
+    return;
+  }
   const double share =
       scored.rows > 0 ? std::max(1.0, rows / static_cast<double>(scored.rows)) : 1.0;
   const double few = best.candidate.few_rows ? share : 1.0;
@@ -61,8 +67,9 @@ bool near_enough(const Explanation& explanation) {
 
 /// False for a change that rounded logits may have caused.
 bool large_enough(const Explanation& explanation) {
-  return explanation.score.coarseness < 0.2
-         || explanation.candidate.effect > 4e-3 * std::min(1.0, explanation.score.coarseness);
+  return explanation.score.coarseness < k_coarse
+         || explanation.candidate.effect
+                > k_smallest_coarse_effect * std::min(1.0, explanation.score.coarseness);
 }
 
 } // namespace
@@ -154,7 +161,10 @@ std::vector<Explanation> explain(const Context& context) {
   expected.mechanism = context.reference;
   candidates.push_back(expected);
   screen(candidates);
-  const bool fine = !screened.empty() && settled() && screened.front().parts() == 0;
+  if (screened.empty()) {
+    return screened;
+  }
+  const bool fine = settled() && screened.front().parts() == 0;
   propose_linear(context, candidates);
   screen(candidates);
   if (!fine && !settled()) {

@@ -74,6 +74,8 @@ std::optional<LseRule> max_export(const Context& context, const Candidate& candi
   const double scale =
       candidate.mechanism.scale > 0.0 ? candidate.mechanism.scale : context.reference.scale;
   rule.cost = 3.0 + k_cost_of_number;
+  rule.effect = std::abs(d);
+  general.effect = std::max(std::abs(a - 1.0), std::abs(b - 1.0));
   rule.text = fmt::format("lse is off by {:.6g} times the row's largest logit", d);
   rule.parts.push_back(
       {"lse.max_export",
@@ -97,9 +99,9 @@ std::optional<LseRule> max_export(const Context& context, const Candidate& candi
 std::vector<LseRule> lse_rules(const Context& context, const Candidate& candidate,
                                std::span<const RowOutcome> outcomes) {
   std::vector<LseRule> rules;
-  rules.push_back({{}, "lse follows", 0.0, natural(outcomes)});
+  rules.push_back({{}, "lse follows", 0.0, natural(outcomes), 1.0});
   for (const auto& alternative : candidate.lse) {
-    LseRule rule{{}, alternative.text, 1.0, {}};
+    LseRule rule{{}, alternative.text, 1.0, {}, 1.0};
     for (const auto& outcome : outcomes) {
       rule.expected.push_back(alternative.lse(context.sample.rows[outcome.index]));
     }

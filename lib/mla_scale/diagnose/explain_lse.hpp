@@ -15,6 +15,7 @@ struct LseRule {
   std::string text;
   double cost = 0.0;
   std::vector<double> expected; ///< one for each outcome
+  double effect = 1.0;          ///< relative change of lse, see Candidate::effect
 };
 
 /// All ways worth trying for a candidate's outcomes; the natural one first. Without transposition.

@@ -64,15 +64,18 @@ void Predictor::logits(const Mechanism& mechanism, const Row& row,
 void Predictor::average(const Mechanism& mechanism, const Row& row, std::size_t keys,
                         std::size_t count, const std::vector<double>& weights,
                         std::vector<double>& result) const {
-  using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  // Row-major [keys, width] and [count, keys] are column-major [width, keys] and [keys, count]: so
+  // read, the product runs along memory.
   const auto width = static_cast<Eigen::Index>(m_sample.width);
   const auto key_count = static_cast<Eigen::Index>(keys);
-  const auto row_count = static_cast<Eigen::Index>(count);
   result.assign(count * m_sample.width, 0.0);
-  const Eigen::Map<const Matrix> values(values_of(m_sample, mechanism, row).data(), key_count,
-                                        width);
-  const Eigen::Map<const Matrix> factors(weights.data(), row_count, key_count);
-  Eigen::Map<Matrix>(result.data(), row_count, width).noalias() = factors.lazyProduct(values);
+  const Eigen::Map<const Eigen::MatrixXd> values(values_of(m_sample, mechanism, row).data(), width,
+                                                 key_count);
+  for (std::size_t at = 0; at < count; ++at) {
+    const Eigen::Map<const Eigen::VectorXd> factors(weights.data() + at * keys, key_count);
+    Eigen::Map<Eigen::VectorXd>(result.data() + at * m_sample.width, width).noalias() =
+        values * factors;
+  }
 }
 
 Prediction Predictor::predict(const Mechanism& mechanism, const Row& row) const {
@@ -148,7 +151,8 @@ Prediction Predictor::predict(const Mechanism& mechanism, const Row& row) const 
   prediction.fine += n_l32 * (gain2 * bent + second * out_squared) * inexact;
   const double lse_unit = m_noise.lse * (1.0 + std::abs(prediction.lse));
   prediction.lse_fine = lse_unit * lse_unit + n_l32 * second;
-  prediction.lse_coarse = n_l * second;
+  // Rounded products and sums bias lse as a whole.
+  prediction.lse_coarse = n_l * (second + 0.5 * maximum * maximum);
   return prediction;
 }
 

@@ -113,8 +113,9 @@ void walk(const fs::path& directory, std::size_t depth, Walk& state) {
     }
   }
   if (failed) {
-    return Error{
-        ErrorKind::unreadable, "cannot be listed: " + failed.message(), directory.string(), {}, {}};
+    // Stands among the models, where reading it tells why it cannot be read.
+    state.found.push_back({directory.string(), directory.string()});
+    return;
   }
   std::sort(names.begin(), names.end());
   std::sort(directories.begin(), directories.end());

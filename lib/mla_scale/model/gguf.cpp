@@ -81,9 +81,14 @@ private:
   std::optional<Error> m_error;
 };
 
-/// Architectures whose converters store 0.1 * mscale_all_dim, against mistral3, where it is raw and
-/// not MLA (ggml-org/llama.cpp conversion/deepseek.py, TAG_DEEPSEEK2_YARN_LOG_MUL_FIX).
-double mscale_all_dim_of(double yarn_log_multiplier) {
+/// The one architecture whose converter stores mscale_all_dim as it is; the others store 0.1 times
+/// it (ggml-org/llama.cpp conversion/deepseek.py, TAG_DEEPSEEK2_YARN_LOG_MUL_FIX, and mistral.py).
+constexpr std::string_view k_raw_log_multiplier = "mistral3";
+
+double mscale_all_dim_of(const std::string& architecture, double yarn_log_multiplier) {
+  if (architecture == k_raw_log_multiplier) {
+    return yarn_log_multiplier;
+  }
   // Through decimal digits, so that 0.0707 / 0.1 is 0.707 and not its neighbour.
   return std::strtod(fmt::format("{:.9g}", yarn_log_multiplier / 0.1).c_str(), nullptr);
 }

@@ -223,4 +223,15 @@ std::string check_json(const CheckReport& report) {
   return writer.finish();
 }
 
+std::string inspect_check_json(const CheckReport& report) {
+  json::Writer writer;
+  begin_report(writer);
+  writer.key("models").begin_array().begin_object();
+  write_model(writer, report.model);
+  writer.end_object().end_array();
+  write_check(writer, report);
+  writer.end_object();
+  return writer.finish();
+}
+
 } // namespace mla_scale::report

@@ -23,6 +23,9 @@ struct CheckReport {
 /// The members of `check` in JSON, without braces and without the model, for `inspect --check`.
 void write_check(json::Writer& writer, const CheckReport& report);
 
+/// The JSON report of `inspect --check`: that of `inspect` with the members of `check` behind it.
+[[nodiscard]] std::string inspect_check_json(const CheckReport& report);
+
 /// The text report of `check`: verdict, why, where, what was measured, the diagnosis, and the
 /// command that reproduces it.
 [[nodiscard]] std::string check_text(const CheckReport& report, const TerminalStyle& style);

@@ -1,4 +1,5 @@
 #include <mla_scale/core/text.hpp>
+#include <mla_scale/engines/evaluate.hpp>
 #include <mla_scale/report/inspection.hpp>
 
 #include <fmt/format.h>
@@ -12,6 +13,23 @@ Note at(const model::Origin& origin, std::string message) {
   return Note{std::move(message), origin.pointer, origin.position};
 }
 
+/// Names for each alternative the engines, in their newest state, that take it.
+void name_engines(const MlaConfig& config, scale::SoftmaxScale& scale) {
+  if (!scale.disputed) {
+    return;
+  }
+  for (const engines::EngineValue& value : engines::evaluate_all(config, &scale)) {
+    if (value.rule->id.find('@') != std::string_view::npos || !value.prefill) {
+      continue;
+    }
+    for (scale::Alternative& alternative : scale.alternatives) {
+      if (engines::same_scale(*value.prefill, alternative.value)) {
+        alternative.engines.emplace_back(value.rule->id);
+      }
+    }
+  }
+}
+
 /// The conflicts that decide which value was taken; `audit` has the full list of rules.
 std::vector<Note> notes_of(const MlaConfig& config, const scale::SoftmaxScale& scale) {
   std::vector<Note> notes;
@@ -23,6 +41,16 @@ std::vector<Note> notes_of(const MlaConfig& config, const scale::SoftmaxScale& s
                        config.model_type ? "\"" + *config.model_type + "\"" : "(missing)",
                        config.attention == model::AttentionKind::shared_kv ? "DeepSeek V4 rule"
                                                                            : "DeepSeek rule")));
+  }
+  if (config.told_by_keys) {
+    notes.push_back(at(config.extras.compress_ratios.origin,
+                       "compress_ratios and head_dim make this DeepSeek V4 style, whatever its name says"));
+  }
+  const model::Sourced<std::int64_t>& key = config.dims.qk_head_dim_key;
+  if (key && !config.family->reads_qk_head_dim && *key != *config.dims.qk_head_dim) {
+    notes.push_back(at(key.origin, fmt::format("qk_head_dim {} is not looked at: the width is qk_nope_head_dim + "
+                                               "qk_rope_head_dim = {}",
+                                               *key, *config.dims.qk_head_dim)));
   }
   if (config.format == model::Format::gguf
       && config.model_type.origin.kind == model::Origin::Kind::derived) {
@@ -55,10 +83,10 @@ std::vector<Note> notes_of(const MlaConfig& config, const scale::SoftmaxScale& s
                        rope.container)));
   }
   if (scale.disputed) {
-    notes.push_back(
-        Note{fmt::format("engines disagree about this scale; the key that decides is {}",
-                         scale.deciding_key),
-             scale.deciding_key, rope.apply_scaling.origin.position});
+    const model::Origin& origin = rope.apply_scaling ? rope.apply_scaling.origin : rope.type.origin;
+    notes.push_back(Note{fmt::format("engines disagree about this scale; the key that decides is {}",
+                                     scale.deciding_key),
+                         scale.deciding_key, origin.position});
   }
   return notes;
 }
@@ -78,6 +106,7 @@ Inspection inspect(model::LoadedModel model) {
       inspection.error = scale.error();
       return inspection;
     }
+    name_engines(*config, *scale);
     inspection.findings = notes_of(*config, *scale);
     inspection.scale = *std::move(scale);
   }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 
 using namespace mla_scale;
 
@@ -48,7 +49,59 @@ bool names_field(const std::vector<audit::Drift>& drift, std::string_view field)
                      [&](const audit::Drift& one) { return one.field == field; });
 }
 
+/// Every number below a value, with the pointer of the key that holds it (an array is one key).
+void collect_numbers(const json::Value& value, const std::string& key,
+                     std::vector<std::pair<std::string, Position>>& numbers) {
+  if (value.is_number()) {
+    numbers.emplace_back(key.empty() ? value.pointer() : key, value.position());
+  }
+  const std::string inner = key.empty() && value.is_array() ? value.pointer() : key;
+  for (std::optional<json::Value> member = value.first(); member; member = member->next()) {
+    collect_numbers(*member, inner, numbers);
+  }
+}
+
+/// The text with the first digit of the number at a place changed.
+std::string with_other_digit(std::string text, Position position) {
+  std::size_t at = 0;
+  for (std::size_t line = 1; line < position.line; ++line) {
+    at = text.find('\n', at) + 1;
+  }
+  at += position.column - 1;
+  at += text[at] == '-' ? 1U : 0U;
+  text[at] = text[at] == '9' ? '8' : static_cast<char>(text[at] + 1);
+  return text;
+}
+
 } // namespace
+
+TEST_CASE("editing any number in any config of the zoo is drift that names its key", "[audit]") {
+  const TempDir dir;
+  std::size_t edits = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(fs::path(TESTDATA) / "zoo")) {
+    const std::string name = entry.path().filename().string();
+    if (!name.ends_with(".json") || name == "snapshot.json") {
+      continue;
+    }
+    INFO(entry.path());
+    const std::string text = read_file(entry.path(), 1 << 24).value();
+    const Result<json::Document> document = json::Document::parse(text, name);
+    REQUIRE(document);
+    std::vector<std::pair<std::string, Position>> numbers;
+    collect_numbers(document->root(), "", numbers);
+    fs::create_directories(dir / "zoo");
+    REQUIRE(write_file(dir / "zoo/config.json", text));
+    const audit::Snapshot before = snapshot_of(dir / "zoo");
+    for (const auto& [key, position] : numbers) {
+      INFO(key);
+      std::ofstream(dir / "zoo/config.json") << with_other_digit(text, position);
+      const audit::Snapshot after = snapshot_of(dir / "zoo");
+      CHECK(names_field(audit::compare_snapshots(before, after), key));
+      ++edits;
+    }
+  }
+  CHECK(edits > 500);
+}
 
 TEST_CASE("a snapshot read back equals the zoo that it was taken of, also after the zoo moved",
           "[audit]") {

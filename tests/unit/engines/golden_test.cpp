@@ -240,25 +240,3 @@ TEST_CASE("a measured scale leads to the rows that would give it", "[engines]") 
   CHECK_FALSE(found->agrees);
   CHECK(engines::rules_giving(0.5, *loaded.config(), &*law, 1e-5).empty());
 }
-
-TEST_CASE("the engines that a dispute names take the value it says", "[engines]") {
-  int named = 0;
-  for (const std::string file : {"mistralai--Mistral-Large-3-675B/params.json",
-                                 "mistralai--Mistral-Small-4-119B-2603/config.json",
-                                 "test--Mistral-Large-3-as-hf/config.json"}) {
-    const model::LoadedModel loaded = zoo(file);
-    const auto law = scale::derive_softmax_scale(*loaded.config());
-    REQUIRE(law);
-    REQUIRE(law->disputed);
-    for (const scale::Alternative& alternative : law->alternatives) {
-      for (const std::string& id : alternative.engines) {
-        INFO(file << " " << id);
-        const engines::EngineValue value = evaluate(loaded, id);
-        REQUIRE(value.prefill);
-        CHECK(*value.prefill == Approx(alternative.value).epsilon(1e-12));
-        ++named;
-      }
-    }
-  }
-  CHECK(named >= 12);
-}
