@@ -1,4 +1,5 @@
 #include <mla_scale/check/check.hpp>
+#include <mla_scale/check/doubts.hpp>
 #include <mla_scale/check/expectation.hpp>
 #include <mla_scale/core/text.hpp>
 #include <mla_scale/diagnose/diagnose.hpp>
@@ -248,6 +249,7 @@ Result<Check> check_capture(const model::MlaConfig& config, const scale::Softmax
   check.judgement = std::move(*judgement);
   try_other_lse(*problem, check.capture, judge_options, check.judgement);
   test_padding(check);
+  add_doubts(check);
   add_notes(check, geometry);
   if (options.diagnose) {
     diagnose::Options diagnose_options;
