@@ -255,7 +255,8 @@ Result<Check> check_capture(const model::MlaConfig& config, const scale::Softmax
     diagnose::Options diagnose_options;
     if (check.judgement.verdict != Verdict::mismatch) {
       // There is no bug to name: only notes and what the capture cannot tell.
-      diagnose_options = {k_few_heads, k_few_logits};
+      diagnose_options.heads = k_few_heads;
+      diagnose_options.logits = k_few_logits;
     }
     auto diagnosis = diagnose::diagnose(*problem, check.capture, expectation, diagnose_options);
     if (!diagnosis) {

@@ -19,6 +19,7 @@ namespace {
 
 /// Log-likelihood by which a finding must beat the expectation, per identifier.
 constexpr double k_evidence_needed = 25.0;
+constexpr double k_coarse_evidence_needed = 75.0;
 /// Explanations this much worse than the best are no rivals.
 constexpr double k_rival_margin = 8.0;
 
@@ -165,6 +166,12 @@ bool as_good(const Explanation& simple, const Explanation& best) {
          && a.lse_ratio <= std::max(1.5, 1.5 * b.lse_ratio);
 }
 
+/// True when two explanations say the same of every row: then the capture cannot decide.
+bool same_prediction(const Explanation& a, const Explanation& b) {
+  return std::abs(a.score.likelihood - b.score.likelihood) <= 1e-9 * std::abs(b.score.likelihood)
+         && a.candidate.parts.front().id != b.candidate.parts.front().id;
+}
+
 /// The likeliest explanation that holds, or a simpler one that leaves as little.
 const Explanation* best_that_holds(const Context& context,
                                    const std::vector<Explanation>& explanations) {
@@ -199,8 +206,9 @@ bool answer(const Context& context, const std::vector<Explanation>& explanations
   }
   const auto& null = expectation_among(explanations);
   const bool null_holds = holds(context, null) && null.lse_explained;
-  const double needed =
-      k_evidence_needed * static_cast<double>(std::max<std::size_t>(1, best->parts()));
+  // The errors of rounded logits are no Gaussian noise: more must speak against them.
+  const double needed = (null.score.coarseness > 0.1 ? k_coarse_evidence_needed : k_evidence_needed)
+                        * static_cast<double>(std::max<std::size_t>(1, best->parts()));
   if (null_holds && null.parts() == 0 && best->total < null.total + needed) {
     report.healthy = true;
     return true;
@@ -214,9 +222,10 @@ bool answer(const Context& context, const std::vector<Explanation>& explanations
   const bool scale =
       best->candidate.parts.empty() || best->candidate.parts.front().id.starts_with("scale.");
   for (const auto& rival : explanations) {
-    if (&rival != best && rival.parts() > 0
+    if (&rival != best && !rival.candidate.parts.empty() && !best->candidate.parts.empty()
         && (rival.total > best->total - k_rival_margin || as_good(rival, *best))
-        && rival.parts() <= best->parts() && rival.candidate.cost <= best->candidate.cost + 2.5
+        && rival.parts() <= best->parts()
+        && (rival.candidate.cost <= best->candidate.cost + 2.5 || same_prediction(rival, *best))
         && !(scale && !rival.candidate.parts.empty()
              && rival.candidate.parts.front().id.starts_with("scale."))
         && holds(context, rival)) {

@@ -68,8 +68,7 @@ bool near_enough(const Explanation& explanation) {
 /// False for a change that rounded logits may have caused.
 bool large_enough(const Explanation& explanation) {
   return explanation.score.coarseness < k_coarse
-         || explanation.candidate.effect
-                > k_smallest_coarse_effect * std::min(1.0, explanation.score.coarseness);
+         || explanation.candidate.effect > k_smallest_coarse_effect;
 }
 
 } // namespace

@@ -98,6 +98,10 @@ Prediction Predictor::predict(const Mechanism& mechanism, const Row& row) const 
   prediction.defined = true;
   prediction.maximum = maximum;
   const double top = std::max(maximum, mass);
+  // What a kernel rounds are the logits before masks and the weights of merged parts.
+  const auto& set = mechanism.logits ? *mechanism.logits : *m_sample.logits;
+  const double unit =
+      mechanism.scale * row.factor * (mechanism.temperature ? mechanism.temperature(row) : 1.0);
   std::vector<double> squares(keys);
   double sum = 0.0;
   double mean_square = 0.0;
@@ -106,15 +110,18 @@ Prediction Predictor::predict(const Mechanism& mechanism, const Row& row) const 
     const double weight = std::exp(logit - top);
     sum += weight;
     weights[key] = weight;
-    squares[key] = weight == 0.0 ? 0.0 : logit * logit;
+    const double rounded = unit
+                           * (mechanism.nope * set.nope[row.offset + key]
+                              + mechanism.rope * set.rope[row.offset + key]);
+    squares[key] = rounded * rounded;
     mean_square += weight * squares[key];
   }
   mean_square /= sum;
   const double extra = std::isfinite(mass) ? std::exp(mass - top) : 0.0;
   prediction.lse = top + std::log(sum + (mechanism.lse_counts_extra_mass ? extra : 0.0));
   const double inverse = 1.0 / (sum + extra);
-  const auto& set = mechanism.values ? *mechanism.values : *m_sample.values;
-  const auto& value_squares = set.squared[row.slot];
+  const auto& value_set = mechanism.values ? *mechanism.values : *m_sample.values;
+  const auto& value_squares = value_set.squared[row.slot];
   double probability = 0.0; // Σ p² |v|²
   double bent = 0.0;        // Σ p² x² (|v|² + |o|²)
   double second = 0.0;      // Σ p² x²

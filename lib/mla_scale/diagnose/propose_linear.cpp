@@ -78,14 +78,18 @@ void name_scale(const Context& context, double ratio, double error, FitSource so
     candidates.push_back(std::move(candidate));
   };
   double order = 0.0;
-  for (const auto& named : scale_candidates(context.expectation)) {
-    if (std::abs(std::log(named.value / fitted)) < std::max(2e-2, 6.0 * error / ratio)) {
-      make(named.id, named.value, named.formula, 1.0 + order);
-      candidates.back().distance = std::abs(std::log(named.value / fitted));
-      candidates.back().distance_error = error / ratio;
-      order += 0.01; // Equal values stay in the order of the table.
+  const auto propose = [&](const std::vector<ScaleCandidate>& forms, double cost) {
+    for (const auto& named : forms) {
+      if (std::abs(std::log(named.value / fitted)) < std::max(2e-2, 6.0 * error / ratio)) {
+        make(named.id, named.value, named.formula, cost + order);
+        candidates.back().distance = std::abs(std::log(named.value / fitted));
+        candidates.back().distance_error = error / ratio;
+        order += 0.01; // Equal values stay in the order of the table.
+      }
     }
-  }
+  };
+  propose(scale_candidates(context.expectation), 1.0);
+  propose(rounded_scale_candidates(context.expectation), 3.0);
   if (ratio > 0.0) {
     const auto near =
         closed_forms_near(context.expectation, fitted, std::max(1e-4, 3.0 * error / ratio));

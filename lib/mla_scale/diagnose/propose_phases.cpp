@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 // Two code paths in one row: the cached context attended to with one scale, the new tokens with
 // another, and the two merged rightly.
@@ -32,6 +33,7 @@ void propose_phases(const Context& context, std::vector<Candidate>& candidates) 
       };
       const std::string where = in_context ? "cached context" : "new tokens";
       candidate.cost = 2.0 + k_cost_of_scan;
+      candidate.effect = std::abs(ratio - 1.0);
       candidate.parts.push_back(
           {named.id,
            {{"softmax_scale", named.value},

@@ -105,16 +105,23 @@ std::vector<ScaleCandidate> scale_candidates(const Expectation& expectation) {
       width("scale.padded_width", wider, 0, "");
     }
   }
-  // Kernels have been handed scales as bf16 or float16 numbers; that is up to 0.4 % off.
-  const auto exact = all.size();
-  for (std::size_t at = 0; at < exact; ++at) {
-    const auto form = all[at];
-    add(form.id, form.formula + ", rounded to bf16", rounded(form.value, 8));
-    add(form.id, form.formula + ", rounded to float16", rounded(form.value, 11));
-  }
-  add("scale.other", "expected, rounded to bf16", rounded(expected, 8));
-  add("scale.other", "expected, rounded to float16", rounded(expected, 11));
   return all;
+}
+
+std::vector<ScaleCandidate> rounded_scale_candidates(const Expectation& expectation) {
+  std::vector<ScaleCandidate> all = scale_candidates(expectation);
+  all.insert(all.begin(), {"scale.other", "expected", expectation.softmax_scale});
+  std::vector<ScaleCandidate> result;
+  for (const auto& form : all) {
+    for (const auto& [bits, name] : {std::pair{8, "bf16"}, std::pair{11, "float16"}}) {
+      const double value = rounded(form.value, bits);
+      if (std::abs(value / expectation.softmax_scale - 1.0) > k_same
+          && std::abs(value / form.value - 1.0) > k_same) {
+        result.push_back({form.id, fmt::format("{}, rounded to {}", form.formula, name), value});
+      }
+    }
+  }
+  return result;
 }
 
 std::vector<ScaleCandidate> closed_forms_near(const Expectation& expectation, double scale,
