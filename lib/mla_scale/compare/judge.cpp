@@ -16,6 +16,7 @@ namespace {
 constexpr double k_tightest_bulk = 0.4; // a level that is looser by more than this cannot be it
 constexpr double k_loosest_bulk = 1.5;
 constexpr double k_level_slack = 0.15;   // of |ln(bulk)|, when out alone tells the level
+constexpr double k_float8_slack = 0.7;   // their sums are too coarse to tell levels by the bulk
 constexpr double k_consistent_lse = 0.4; // a level that rounds logits shows in lse at least so much
 constexpr double k_consistent_lse_few = 0.02; // of few rows, which may be small by luck
 constexpr std::size_t k_few_samples = 64;
@@ -111,7 +112,8 @@ LevelResult choose_level(const Evidence& evidence, const std::vector<Level>& lev
     return distance_from(a, evidence) < distance_from(b, evidence);
   });
   // A looser level must not swallow what the level that fits best calls wrong.
-  const double farthest = distance_from(results.front(), evidence) + k_level_slack;
+  const double slack = tensor::is_float8(evidence.dtypes.input) ? k_float8_slack : k_level_slack;
+  const double farthest = distance_from(results.front(), evidence) + slack;
   for (const LevelResult& result : results) {
     const bool by_lse = evidence.errors.lse.present && rounds_logits(result.level);
     const double distance = distance_from(result, evidence);
