@@ -1,6 +1,14 @@
 #include "check_command.hpp"
 
 namespace mla_scale::cli {
+namespace {
+
+/// A file that is not taken for an option; "-" alone is standard input.
+std::string as_file(const std::string& path) {
+  return path.size() > 1 && path.front() == '-' ? "./" + path : path;
+}
+
+} // namespace
 
 std::string shell_quoted(const std::string& argument) {
   const bool harmless =
@@ -19,9 +27,9 @@ std::string shell_quoted(const std::string& argument) {
 }
 
 std::string check_command(const std::string& path, const std::vector<std::string>& captures) {
-  std::string command = "mla-scale check " + shell_quoted(path);
+  std::string command = "mla-scale check " + shell_quoted(as_file(path));
   for (const std::string& capture : captures) {
-    command += " " + shell_quoted(capture);
+    command += " " + shell_quoted(as_file(capture));
   }
   return command;
 }

@@ -25,8 +25,8 @@ struct Options {
   std::vector<std::string> captures;
   std::string phase = "prefill";
   std::optional<double> scale;
-  std::string heads;
-  std::string rows;
+  std::optional<std::string> heads;
+  std::optional<std::string> rows;
   std::string precision = "f64";
   int threads = 0;
   std::string layout;
@@ -46,8 +46,8 @@ std::string repro_of(const Options& options) {
   if (options.scale) {
     add("--scale", format_number(*options.scale), "");
   }
-  add("--heads", options.heads, "");
-  add("--rows", options.rows, "");
+  add("--heads", options.heads.value_or(""), "");
+  add("--rows", options.rows.value_or(""), "");
   add("--precision", options.precision, "f64");
   add("--layout", options.layout, "");
   return command + (options.no_diagnose ? " --no-diagnose" : "");
@@ -67,10 +67,10 @@ Result<check::Options> check_options(const Options& options) {
   result.diagnose = !options.no_diagnose;
   for (const auto& [text, selection] :
        {std::pair(&options.heads, &result.heads), std::pair(&options.rows, &result.rows)}) {
-    if (text->empty() || (text == &options.rows && (*text == "auto" || *text == "all"))) {
+    if (!text->has_value() || (text == &options.rows && (**text == "auto" || **text == "all"))) {
       continue;
     }
-    auto parsed = check::parse_selection(*text);
+    auto parsed = check::parse_selection(**text);
     if (!parsed) {
       return parsed.error();
     }
@@ -106,6 +106,17 @@ ExitCode run_check(const Options& options) {
                                : report::check_text(result, style);
   };
   return write_outputs(options.output, render, exit_code_of(result.check.judgement.verdict));
+}
+
+/// "thd" for "[T,H,D]", as reports write it.
+std::string plain_layout(const std::string& text) {
+  std::string plain;
+  for (const char c : text) {
+    if (std::string_view("[](), ").find(c) == std::string_view::npos) {
+      plain += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    }
+  }
+  return plain;
 }
 
 /// Complains unless the text is a finite number above 0.
@@ -150,6 +161,7 @@ Action setup_check(CLI::App& app) {
       ->option_text("N");
   app.add_option("--layout", options->layout,
                  "Layout of q, k, v and out where shapes leave it open")
+      ->transform(plain_layout)
       ->check(CLI::IsMember({"thd", "bthd", "bhtd"}))
       ->type_name("LAYOUT")
       ->option_text("thd|bthd|bhtd");

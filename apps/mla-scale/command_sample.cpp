@@ -12,6 +12,7 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include <charconv>
 #include <map>
 #include <memory>
 #include <optional>
@@ -77,14 +78,23 @@ ExitCode sample(const Options& options) {
     print_error(to_string(written.error()));
     return written.error().kind == ErrorKind::usage ? ExitCode::usage : ExitCode::input;
   }
-  const report::SampleSummary summary = {model->model.path, options.file, *written,
-                                         parameters};
+  const report::SampleSummary summary = {model->model.path, options.file, *written, parameters};
   OutputOptions output;
   output.format = options.format;
   const auto render = [&](std::string_view format, const TerminalStyle&) {
     return format == "json" ? report::sample_json(summary) : report::sample_text(summary);
   };
   return write_outputs(output, render, ExitCode::fine);
+}
+
+/// Complains unless the text is an integer that fits 64 bits.
+std::string seed(const std::string& text) {
+  std::uint64_t value = 0;
+  const char* end = text.data() + text.size();
+  const auto [last, error] = std::from_chars(text.data(), end, value);
+  return error == std::errc() && last == end
+             ? std::string()
+             : fmt::format("'{}' is not an integer from 0 to 2^64-1", escape_control(text));
 }
 
 } // namespace
@@ -108,7 +118,7 @@ Action setup_sample(CLI::App& app) {
       ->type_name("N")
       ->capture_default_str();
   app.add_option("--seed", parameters.seed, "Another seed, another sample")
-      ->check(CLI::NonNegativeNumber)
+      ->check(seed)
       ->type_name("N")
       ->capture_default_str();
   app.add_option("--dtype", options->dtype, "bf16, fp16 or fp32")

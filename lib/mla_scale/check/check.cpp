@@ -1,5 +1,6 @@
 #include <mla_scale/check/automatic_rows.hpp>
 #include <mla_scale/check/check.hpp>
+#include <mla_scale/check/doubts.hpp>
 #include <mla_scale/check/expectation.hpp>
 #include <mla_scale/core/text.hpp>
 #include <mla_scale/diagnose/diagnose.hpp>
@@ -274,6 +275,7 @@ Result<Check> check_capture(const model::MlaConfig& config, const scale::Softmax
   if (!sampling_note.empty()) {
     check.judgement.notes.push_back(sampling_note);
   }
+  add_doubts(check);
   add_notes(check, geometry);
   if (options.diagnose) {
     diagnose::Options diagnose_options;

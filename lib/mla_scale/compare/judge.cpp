@@ -16,12 +16,16 @@ namespace {
 constexpr double k_tightest_bulk = 0.4; // a level that is looser by more than this cannot be it
 constexpr double k_loosest_bulk = 1.5;
 constexpr double k_level_slack = 0.15;   // of |ln(bulk)|, when out alone tells the level
+constexpr double k_float8_slack = 0.7;   // their sums are too coarse to tell levels by the bulk
 constexpr double k_consistent_lse = 0.4; // a level that rounds logits shows in lse at least so much
 constexpr double k_consistent_lse_few = 0.02; // of few rows, which may be small by luck
 constexpr std::size_t k_few_samples = 64;
 constexpr double k_told_apart = 8.0;       // standard errors between a rival and the right scale
 constexpr double k_same_scale = 1e-6;      // rivals nearer than this are the right scale
 constexpr double k_scale_precision = 0.01; // wanted of the inputs when no rival is given
+constexpr double k_many_errors = 6.0;      // standard errors that noise does not make
+constexpr double k_float32_scale = 2e-5;   // what float32 arithmetic may do to a scale
+constexpr std::int64_t k_telling_rows = 8; // with fewer, one scale fits whatever noise there is
 
 /// True when every element of the problem's rows and heads is zero.
 bool all_zero(const reference::Problem& problem, const tensor::View3& view) {
@@ -99,16 +103,17 @@ std::vector<RowSample> thinned(const std::vector<RowSample>& samples, std::int64
 
 /// The level whose tests pass, nearest first; else the nearest; else the loosest, so that the
 /// report says how far the capture is even from that.
-LevelResult choose_level(const Evidence& evidence) {
+LevelResult choose_level(const Evidence& evidence, const std::vector<Level>& levels) {
   std::vector<LevelResult> results;
-  for (const Level level : levels_for(evidence.dtypes)) {
+  for (const Level level : levels) {
     results.push_back(test_level(evidence, level));
   }
   std::stable_sort(results.begin(), results.end(), [&](const LevelResult& a, const LevelResult& b) {
     return distance_from(a, evidence) < distance_from(b, evidence);
   });
   // A looser level must not swallow what the level that fits best calls wrong.
-  const double farthest = distance_from(results.front(), evidence) + k_level_slack;
+  const double slack = tensor::is_float8(evidence.dtypes.input) ? k_float8_slack : k_level_slack;
+  const double farthest = distance_from(results.front(), evidence) + slack;
   for (const LevelResult& result : results) {
     const bool by_lse = evidence.errors.lse.present && rounds_logits(result.level);
     const double distance = distance_from(result, evidence);
@@ -241,9 +246,9 @@ void conclude(Judgement& judgement) {
   judgement.verdict = wrong ? Verdict::mismatch : !judged ? Verdict::inconclusive : Verdict::match;
 }
 
-/// The judgement with the problem's scale taken as it is.
+/// The judgement with the problem's scale taken as it is, at one level or the best of all.
 Result<Judgement> judge_with(const reference::Problem& problem, const tensor::Capture& capture,
-                             const JudgeOptions& options) {
+                             const JudgeOptions& options, std::optional<Level> only = {}) {
   auto errors = collect_errors(problem, capture);
   if (!errors) {
     return errors.error();
@@ -273,7 +278,7 @@ Result<Judgement> judge_with(const reference::Problem& problem, const tensor::Ca
       evidence.out_fit =
           fit_scale_from_out(problem, capture, thinned(samples, options.fitted_rows));
     }
-    level = choose_level(evidence);
+    level = choose_level(evidence, only ? std::vector{*only} : levels_for(evidence.dtypes));
   }
   judgement.level = level.level;
   judgement.tensors.push_back(finish(level.out, "out", out_status, errors->out));
@@ -309,6 +314,42 @@ Result<Judgement> judge_with(const reference::Problem& problem, const tensor::Ca
   return judgement;
 }
 
+/// True when a fit allows `softmax_scale`.
+bool fits(const ScaleFit& fit, double softmax_scale) {
+  return fit.converged
+         && std::abs(fit.softmax_scale - softmax_scale)
+                <= k_many_errors * fit.standard_error + k_float32_scale * std::abs(softmax_scale);
+}
+
+/// The level without coarse logits that a capture meets at the scale fitted to it, when that is not
+/// the problem's: rounded logits would have left their noise at every scale.
+std::optional<Level> finer_level(const reference::Problem& problem, const tensor::Capture& capture,
+                                 const JudgeOptions& options, const Judgement& judgement) {
+  const std::optional<ScaleFit>& fit = judgement.fit;
+  if (judgement.verdict != Verdict::match || !rounds_logits(judgement.level) || !fit
+      || !fit->converged || fit->rows < k_telling_rows || fits(*fit, problem.softmax_scale)) {
+    return std::nullopt;
+  }
+  reference::Problem fitted = problem;
+  fitted.softmax_scale = fit->softmax_scale;
+  JudgeOptions without_rivals = options;
+  without_rivals.rivals.clear();
+  const auto again = judge_with(fitted, capture, without_rivals);
+  const bool finer = again && again->verdict == Verdict::match && !rounds_logits(again->level);
+  return finer ? std::optional(again->level) : std::nullopt;
+}
+
+/// judge_with(), but a coarser level may not take in the error of a scale.
+Result<Judgement> judge_at(const reference::Problem& problem, const tensor::Capture& capture,
+                           const JudgeOptions& options) {
+  auto judgement = judge_with(problem, capture, options);
+  if (!judgement) {
+    return judgement;
+  }
+  const std::optional<Level> finer = finer_level(problem, capture, options, *judgement);
+  return finer ? judge_with(problem, capture, options, finer) : std::move(judgement);
+}
+
 } // namespace
 
 std::string_view to_string(Verdict verdict) {
@@ -325,22 +366,18 @@ std::string_view to_string(Verdict verdict) {
 
 Result<Judgement> judge(const reference::Problem& problem, const tensor::Capture& capture,
                         const JudgeOptions& options) {
-  auto judgement = judge_with(problem, capture, options);
+  auto judgement = judge_at(problem, capture, options);
   if (!judgement || judgement->verdict != Verdict::mismatch || judgement->level != Level::eager) {
     return judgement;
   }
   // Eager code in some frameworks keeps the scale itself in the dtype of the logits.
   const double rounded = round_to(judgement->dtypes.compute(), problem.softmax_scale);
-  const bool fitted =
-      judgement->fit && judgement->fit->converged
-      && std::abs(judgement->fit->softmax_scale - rounded)
-             < k_told_apart * judgement->fit->standard_error + 1e-4 * std::abs(rounded);
-  if (!fitted || rounded == problem.softmax_scale) {
+  if (rounded == problem.softmax_scale || !judgement->fit || !fits(*judgement->fit, rounded)) {
     return judgement;
   }
   reference::Problem coarse = problem;
   coarse.softmax_scale = rounded;
-  auto again = judge_with(coarse, capture, options);
+  auto again = judge_at(coarse, capture, options);
   if (!again || again->verdict != Verdict::match) {
     return judgement;
   }

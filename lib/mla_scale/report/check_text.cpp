@@ -35,6 +35,19 @@ std::string block(std::string_view label, const std::vector<std::string>& texts,
   return result;
 }
 
+/// The end of a path too long for a line: what precedes it is in the repro line.
+std::string shortened(std::string path, const TerminalStyle& style) {
+  const auto room = static_cast<std::size_t>(std::max(style.width - k_label - 8, 24));
+  if (path.size() <= room) {
+    return path;
+  }
+  std::size_t first = path.size() - room;
+  while (first < path.size() && (static_cast<unsigned char>(path[first]) & 0xC0U) == 0x80U) {
+    ++first; // never within a character
+  }
+  return "..." + path.substr(first);
+}
+
 std::string shape(const std::vector<std::int64_t>& all, std::int64_t count, std::string_view what) {
   return static_cast<std::int64_t>(all.size()) == count || all.empty()
              ? fmt::format("{} {}", count, what)
@@ -69,12 +82,13 @@ std::string headline(const CheckReport& report, const TerminalStyle& style) {
   return hanging(style.bad("MISMATCH") + "  ", 10, escape_control(what), style.width);
 }
 
-std::string capture_line(const check::Check& check) {
+std::string capture_line(const check::Check& check, const TerminalStyle& style) {
   const tensor::Capture& capture = check.capture;
   std::vector<std::string> files;
   for (const std::string& file : capture.files) {
     const std::size_t slash = file.rfind('/');
-    files.push_back(escape_control(slash == std::string::npos ? file : file.substr(slash + 1)));
+    files.push_back(shortened(
+        escape_control(slash == std::string::npos ? file : file.substr(slash + 1)), style));
   }
   constexpr std::size_t k_most_files = 4;
   std::string names = fmt::format(
@@ -238,10 +252,10 @@ std::string check_text(const CheckReport& report, const TerminalStyle& style) {
   const compare::Judgement& judgement = check.judgement;
   std::string text = headline(report, style);
   text += line("model",
-               fmt::format("{}, {}", escape_control(report.model.model.path),
+               fmt::format("{}, {}", shortened(escape_control(report.model.model.path), style),
                            to_string(check.options.phase)),
                style);
-  text += line("capture", capture_line(check), style);
+  text += line("capture", capture_line(check, style), style);
   std::vector<std::string> reasons = judgement.reasons;
   if (judgement.verdict == Verdict::inconclusive && !reasons.empty()) {
     reasons.erase(reasons.begin()); // it is the headline

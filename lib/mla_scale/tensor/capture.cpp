@@ -143,6 +143,11 @@ private:
         }
         continue;
       }
+      if (row.is_output && (*tensor)->element_count() == 0) {
+        m_capture.notes.push_back(
+            fmt::format("{} {} is empty: not used", (*tensor)->name, shape_text((*tensor)->shape)));
+        continue;
+      }
       std::vector<std::int64_t> widths = {row.width};
       if (row.other_width != row.width) {
         widths.push_back(row.other_width);
@@ -241,7 +246,7 @@ private:
     if (*tensor == nullptr) {
       return {};
     }
-    const Result<LseBase> base = find_lse_base(m_files);
+    const Result<LseBase> base = find_lse_base(m_files, m_capture.notes);
     if (!base) {
       return base.error();
     }

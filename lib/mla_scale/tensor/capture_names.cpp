@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <string>
 
 namespace mla_scale::tensor {
 namespace {
@@ -22,7 +23,8 @@ constexpr Names k_positions[] = {"position_ids"};
 constexpr Names k_cu_seqlens_q[] = {"query_start_loc", "qo_indptr"};
 constexpr Names k_cu_seqlens_k[] = {"cu_seqlens_kv", "kv_indptr"};
 constexpr Names k_softmax_scale[] = {"sm_scale", "scale", "scaling"};
-constexpr Names k_kv_scale[] = {"kv_c_scale"};
+constexpr Names k_kv_scale[] = {"kv_c_scale", "kv_cache_scale", "kv_descale", "kv_scale_inv",
+                                "kv.scale"};
 
 constexpr std::array k_names = {
     CaptureName{"q", k_q},
@@ -75,6 +77,25 @@ std::string_view find_whole(std::string_view name) {
   return {};
 }
 
+/// What engines append to the name of an fp8 tensor for that of its scale, longest first.
+/// Sources: FlashAttention-3 (q_descale), compressed-tensors (weight_scale), DeepSeek
+/// (weight_scale_inv, which multiplies too), torchao and quanto (.scale).
+constexpr Names k_scale_endings[] = {"_dequant_scale", "_scale_inv", ".scale_inv", "_descale",
+                                     ".descale",       "_scale",     ".scale"};
+
+/// The canonical name of the scale of a tensor: that of "q" for "query_descale" or "q.scale".
+std::string_view find_scale(std::string_view name) {
+  for (const std::string_view ending : k_scale_endings) {
+    if (name.size() <= ending.size()
+        || !same_ignoring_case(name.substr(name.size() - ending.size()), ending)) {
+      continue;
+    }
+    const std::string_view scaled = find_whole(name.substr(0, name.size() - ending.size()));
+    return scaled.empty() ? scaled : find_whole(std::string(scaled) + "_scale");
+  }
+  return {};
+}
+
 } // namespace
 
 std::span<const CaptureName> capture_names() {
@@ -84,6 +105,9 @@ std::span<const CaptureName> capture_names() {
 std::string_view canonical_name(std::string_view name) {
   while (true) {
     if (const std::string_view canonical = find_whole(name); !canonical.empty()) {
+      return canonical;
+    }
+    if (const std::string_view canonical = find_scale(name); !canonical.empty()) {
       return canonical;
     }
     const std::size_t dot = name.find_first_of("./");

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -36,6 +37,52 @@ std::optional<double> parse_number(std::string_view text) {
   return code == std::errc() && end == text.data() + text.size() && std::isfinite(value)
              ? std::optional(value)
              : std::nullopt;
+}
+
+/// In small letters, without blanks, underscores, dashes and quotes.
+std::string plain(std::string_view text) {
+  std::string result;
+  for (const char c : text) {
+    if (std::string_view(" \t_-\"'").find(c) == std::string_view::npos) {
+      result += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    }
+  }
+  return result;
+}
+
+/// The base that a word or number says; nothing for other words.
+std::optional<LseBase> base_named(std::string_view text) {
+  const std::string word = plain(text);
+  for (const std::string_view two : {"2", "2.0", "log2", "base2", "two", "exp2"}) {
+    if (word == two) {
+      return LseBase::two;
+    }
+  }
+  for (const std::string_view natural :
+       {"e", "natural", "naturallog", "ln", "log", "loge", "basee", "nat", "nats", "exp"}) {
+    if (word == natural) {
+      return LseBase::natural;
+    }
+  }
+  const std::optional<double> number = parse_number(word);
+  return number && std::fabs(*number - std::exp(1.0)) < 1e-3 ? std::optional(LseBase::natural)
+                                                             : std::nullopt;
+}
+
+/// True for keys with a word that starts so, such as "softmax_lse_base", but not "false".
+bool speaks_of_lse(std::string_view key) {
+  std::string small;
+  for (const char c : key) {
+    small += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  }
+  for (const std::string_view word : {"lse", "logsumexp"}) {
+    for (std::size_t i = small.find(word); i != std::string::npos; i = small.find(word, i + 1)) {
+      if (i == 0 || small[i - 1] < 'a' || small[i - 1] > 'z') {
+        return true;
+      }
+    }
+  }
+  return false;
 }
 
 /// Names under which the metadata of a file may hold a softmax scale.
@@ -202,36 +249,43 @@ Result<std::optional<double>> find_scalar(const CaptureFiles& files, std::string
   return std::optional<double>();
 }
 
-Result<LseBase> find_lse_base(const CaptureFiles& files) {
+Result<LseBase> find_lse_base(const CaptureFiles& files, std::vector<std::string>& notes) {
   const std::shared_ptr<const Tensor> lse = files.find("lse");
-  const std::shared_ptr<const Tensor> base = files.find("lse_base");
-  std::string text = files.find_metadata("lse_base", lse == nullptr ? "" : lse->file).value_or("e");
-  if (base != nullptr) {
+  const std::string file = lse == nullptr ? std::string() : lse->file;
+  std::optional<std::string> text = files.find_metadata("lse_base", file);
+  if (files.find("lse_base") != nullptr) {
     const Result<std::optional<double>> number = find_scalar(files, "lse_base");
     if (!number) {
       return number.error();
     }
     text = format_number(number->value_or(0));
   }
-  for (const std::string_view two : {"2", "2.0", "log2", "base2", "base 2", "two"}) {
-    if (text == two) {
-      return LseBase::two;
+  if (text) {
+    if (const std::optional<LseBase> base = base_named(*text)) {
+      return *base;
+    }
+    return Error{ErrorKind::schema,
+                 fmt::format("lse_base is \"{}\", but must be \"2\" or \"e\"", text->substr(0, 40)),
+                 file,
+                 "lse_base",
+                 {}};
+  }
+  std::optional<LseBase> found;
+  for (const auto& [path, entries] : files.metadata) {
+    for (const auto& [key, value] : entries) {
+      if (!speaks_of_lse(key)) {
+        continue;
+      }
+      const std::optional<LseBase> base = base_named(value);
+      if (!base) {
+        notes.push_back(fmt::format("the metadata's {} \"{}\" is not understood as a base of lse",
+                                    key.substr(0, 40), value.substr(0, 40)));
+      } else if (!found || path == file) {
+        found = base;
+      }
     }
   }
-  for (const std::string_view natural : {"e", "natural", "ln", "log", "base e"}) {
-    if (text == natural) {
-      return LseBase::natural;
-    }
-  }
-  const std::optional<double> number = parse_number(text);
-  if (number && std::fabs(*number - std::exp(1.0)) < 1e-3) {
-    return LseBase::natural;
-  }
-  return Error{ErrorKind::schema,
-               fmt::format("lse_base is \"{}\", but must be \"2\" or \"e\"", text.substr(0, 40)),
-               lse == nullptr ? std::string() : lse->file,
-               "lse_base",
-               {}};
+  return found.value_or(LseBase::natural);
 }
 
 Result<std::vector<Sequence>> find_sequences(const CaptureFiles& files, std::int64_t batches,
@@ -319,6 +373,15 @@ Result<void> find_positions(const CaptureFiles& files, std::int64_t batches, Cap
     return read("positions", capture.key_rows, capture.positions_k);
   }
   return {};
+}
+
+bool has_scale(const Capture& capture, std::string_view canonical) {
+  const auto row = std::ranges::find(k_scaled, canonical, &ScaledView::canonical);
+  return row != k_scaled.end()
+         && std::ranges::any_of(capture.tensors, [&](const CaptureTensor& one) {
+              return !one.canonical.empty()
+                     && std::ranges::find(row->scales, one.canonical) != row->scales.end();
+            });
 }
 
 Result<void> apply_scales(const CaptureFiles& files, Capture& capture) {

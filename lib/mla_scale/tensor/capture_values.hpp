@@ -31,8 +31,10 @@ namespace mla_scale::tensor {
 [[nodiscard]] Result<std::optional<double>> find_scalar(const CaptureFiles& files,
                                                         std::string_view canonical);
 
-/// Natural unless metadata or a tensor named lse_base says base 2. Error: schema for other bases.
-[[nodiscard]] Result<LseBase> find_lse_base(const CaptureFiles& files);
+/// Natural unless a tensor or metadata named lse_base, or else metadata whose key holds "lse",
+/// says base 2. A note for such metadata that names no base. Error: schema for another lse_base.
+[[nodiscard]] Result<LseBase> find_lse_base(const CaptureFiles& files,
+                                            std::vector<std::string>& notes);
 
 /// Requests from cu_seqlens, else one for each of `batches` entries.
 /// Errors: schema when offsets fall, start above 0 or pass the last row.
@@ -45,6 +47,10 @@ find_sequences(const CaptureFiles& files, std::int64_t batches, std::int64_t que
 /// not that of the rows.
 [[nodiscard]] Result<void> find_positions(const CaptureFiles& files, std::int64_t batches,
                                           Capture& capture);
+
+/// True when the capture holds a scale that apply_scales() takes for the tensor of that canonical
+/// name.
+[[nodiscard]] bool has_scale(const Capture& capture, std::string_view canonical);
 
 /// Multiplies fp8 views by their scale tensors: q_scale, k_scale, v_scale, kv_scale, <name>_scale.
 /// Errors: schema for a scale that is neither one number nor one for each head.

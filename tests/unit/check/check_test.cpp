@@ -6,6 +6,7 @@
 #include <mla_scale/check/check.hpp>
 #include <mla_scale/model/load.hpp>
 
+#include <algorithm>
 #include <cmath>
 
 using namespace mla_scale;
@@ -123,6 +124,49 @@ TEST_CASE("a capture without inputs or without outputs is inconclusive and says 
     CHECK(!check->judgement.reasons.empty());
     CHECK(!check->judgement.advice.empty());
   }
+}
+
+TEST_CASE("inputs that are all zero and an out without rows tell nothing", "[check]") {
+  const TempDir directory;
+  const Model model;
+  for (std::vector<double> kernel::Run::*input :
+       {&kernel::Run::q, &kernel::Run::k, &kernel::Run::v}) {
+    kernel::Run run = kernel::inputs(k_shape);
+    std::fill((run.*input).begin(), (run.*input).end(), 0.0);
+    kernel::attend(run, {k_scale});
+    save(run, directory / "zero.safetensors");
+    const auto check = model.check(directory / "zero.safetensors");
+    REQUIRE(check.has_value());
+    CHECK(check->judgement.verdict == compare::Verdict::inconclusive);
+    CHECK(check->judgement.reasons.front().find("all zero") != std::string::npos);
+  }
+  kernel::Run run = kernel::inputs(k_shape);
+  kernel::attend(run, {k_scale});
+  SafetensorsFile file;
+  file.add("q", {64, 4, 24}, run.q);
+  file.add("k", {80, 4, 24}, run.k);
+  file.add("v", {80, 4, 16}, run.v);
+  file.add("out", {0, 4, 16}, {});
+  file.write(directory / "empty.safetensors");
+  const auto check = model.check(directory / "empty.safetensors");
+  REQUIRE(check.has_value());
+  CHECK(check->judgement.verdict == compare::Verdict::inconclusive);
+  CHECK(check->judgement.reasons.front().find("out is empty") != std::string::npos);
+}
+
+TEST_CASE("a square lse may be written either way round", "[check]") {
+  const TempDir directory;
+  const Model model;
+  kernel::Run run = kernel::inputs({4, 4, 4, 16, 8, 16});
+  kernel::attend(run, {k_scale});
+  save(run, directory / "rows_first.safetensors"); // [rows, heads]; torch writes [heads, rows]
+  const auto check = model.check(directory / "rows_first.safetensors");
+  REQUIRE(check.has_value());
+  CHECK(check->judgement.verdict == compare::Verdict::match);
+  const auto& notes = check->judgement.notes;
+  CHECK(std::any_of(notes.begin(), notes.end(), [](const std::string& note) {
+    return note.find("lse is square") != std::string::npos;
+  }));
 }
 
 TEST_CASE("decode is judged in absorbed form from the latent", "[check]") {

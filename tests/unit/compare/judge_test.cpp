@@ -199,3 +199,36 @@ TEST_CASE("the verdict does not depend on the number of threads", "[compare]") {
   CHECK(one.tensors[0].map == three.tensors[0].map);
   CHECK(one.fit->softmax_scale == three.fit->softmax_scale);
 }
+
+TEST_CASE("a wrong scale is no rounding, however few rows show it and however small it is",
+          "[compare]") {
+  for (const kernel::Shape& shape : {kernel::Shape{17, 17, 1}, kernel::Shape{64, 64, 2}}) {
+    kernel::Run run = kernel::inputs(shape);
+    for (const double ratio : {1.00005, 1.0003, 1.001, 1.003, 0.998}) {
+      INFO(shape.queries << " rows, " << ratio);
+      kernel::attend(run, {k_scale * ratio});
+      CHECK(judged(run).verdict == Verdict::mismatch);
+    }
+    run = kernel::inputs(shape);
+    kernel::attend(run, eager());
+    CHECK(judged(run).verdict == Verdict::match);
+    kernel::attend(run, eager(kernel::to_bf16(k_scale)));
+    CHECK(judged(run).verdict == Verdict::match);
+  }
+  kernel::Run run = kernel::inputs({30, 30, 2});
+  kernel::attend(run, {k_scale * 1.003});
+  run.lse.clear();
+  CHECK(judged(run).verdict == Verdict::mismatch);
+}
+
+TEST_CASE("a sink is no scale that was rounded", "[compare]") {
+  kernel::Run run = kernel::inputs({64, 164, 2});
+  for (const double sink : {0.5, 1.5, 3.0}) {
+    kernel::Kernel kernel{k_scale};
+    kernel.sink = sink;
+    kernel::attend(run, kernel);
+    run.lse.clear();
+    INFO("sink " << sink);
+    CHECK(judged(run).verdict == Verdict::mismatch);
+  }
+}

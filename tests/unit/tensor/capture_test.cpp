@@ -188,6 +188,18 @@ TEST_CASE("The base of lse comes from the metadata of its file") {
   CHECK(read_all(entries, {}, R"({"lse_base":"log2"})").lse_base == LseBase::two);
   CHECK(read_all(entries, {}, R"({"lse_base":"e"})").lse_base == LseBase::natural);
   CHECK_THAT(refuse(entries, {}, R"({"lse_base":"10"})").message, Contains("\"10\""));
+  for (const char* two :
+       {R"({"lse":"base 2"})", R"({"softmax_lse_base":"2"})", R"({"lse.base":"2"})",
+        R"({"LSE":"log2"})", R"({"lse_base":"Base2"})", R"({"logsumexp_base":"2.0"})"}) {
+    INFO(two);
+    CHECK(read_all(entries, {}, two).lse_base == LseBase::two);
+  }
+  const Capture natural = read_all(entries, {}, R"({"lse":"natural","false":"2"})");
+  CHECK(natural.lse_base == LseBase::natural);
+  CHECK(!has_note(natural, "not understood"));
+  const Capture unknown = read_all(entries, {}, R"({"lse":"fp32"})");
+  CHECK(unknown.lse_base == LseBase::natural);
+  CHECK(has_note(unknown, "\"fp32\" is not understood"));
 }
 
 TEST_CASE("Weights come fused, transposed, or absorbed in three orders") {
@@ -347,6 +359,23 @@ TEST_CASE("Float8 is scaled by one number or one for each head; other types are 
                {4, 8, 2, 1, 3})
             .pointer
         == "q_scale");
+}
+
+TEST_CASE("Engines call the scales of float8 tensors by several names") {
+  const std::string ones(30, '\x38'); // 1.0 in e4m3
+  for (const char* name : {"q_descale", "q.scale", "q_scale_inv", "layers.0.q.scale_inv",
+                           "query_descale", "query_states_scale", "Q_Scale"}) {
+    INFO(name);
+    const Capture capture =
+        read_all({{"q", "F8_E4M3", {5, 2, 3}, ones}, {name, "F32", {}, f32({0.5F})}}, {}, {},
+                 {4, 8, 2, 1, 3});
+    CHECK(capture.q->at(1, 1, 1) == 0.5);
+    CHECK(!capture.declared_softmax_scale);
+    CHECK(!has_note(capture, "without a scale"));
+  }
+  CHECK(read_all({counted("q", {5, 2, 6}), {"attn.scale", "F32", {}, f32({0.25F})}})
+            .declared_softmax_scale
+        == 0.25);
 }
 
 TEST_CASE("A declared softmax scale is reported") {
