@@ -83,10 +83,12 @@ AutomaticRows automatic_rows(const reference::Problem& problem, double budget) {
 
 std::string describe(const AutomaticRows& chosen, std::int64_t all) {
   constexpr double k_share = 0.01;
+  constexpr double k_most = 0.999; // never rounded to a certainty
   return fmt::format(
       "{} of {} query rows were computed, {} of them at random: an error in {:.0f} % "
-      "of the rows touches one of them with a probability of {:.2g} or more",
-      chosen.rows.size(), all, chosen.random, 100 * k_share, chosen.catches(k_share));
+      "of the rows touches one of them with a probability of {:.3g} or more",
+      chosen.rows.size(), all, chosen.random, 100 * k_share,
+      std::min(chosen.catches(k_share), k_most));
 }
 
 } // namespace mla_scale::check
