@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::array<std::size_t, 7> k_page_sizes = {1, 8, 16, 32, 64, 128, 256};
 /// Single keys are tried in sequences up to this length, in runs up to the second number.
-constexpr std::size_t k_longest_for_keys = 512;
+constexpr std::size_t k_longest_for_keys = 256;
 constexpr std::size_t k_longest_run_of_keys = 64;
 constexpr std::size_t k_longest_run_of_pages = 8;
 /// Pairs of pages tried for each page size and row.
