@@ -1,2 +1,2 @@
 #define MLA_SCALE_PEAK_TABLE fma_peak_x86_64_v2
-#include "fma_peak_loop.hpp"
+#include "fma_peak_loop.inc"

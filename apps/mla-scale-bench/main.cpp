@@ -23,6 +23,7 @@ struct Options {
   unsigned threads = 0;
   int rounds = 5;
   bool smoke = false;
+  std::string only;
   std::string python;
   std::string script;
   std::string json;
@@ -51,6 +52,9 @@ private:
   void costs();
   void programs();
   void python();
+  [[nodiscard]] bool wanted(std::string_view kind) const {
+    return m_options.only.empty() || m_options.only == kind;
+  }
   void add(const Group& group) {
     std::fprintf(stderr, "%s ...\n", group.name.c_str());
     m_groups.push_back(measure(group, m_options.rounds, m_options.threads));
@@ -130,11 +134,19 @@ void Bench::run() {
   }
   const Setting setting{(*kernel)->name, m_options.threads, measure_peak(false, m_options.threads),
                         measure_peak(true, m_options.threads)};
-  attention();
-  programs();
-  costs();
+  if (wanted("attention")) {
+    attention();
+  }
+  if (wanted("programs")) {
+    programs();
+  }
+  if (wanted("costs")) {
+    costs();
+  }
   std::fputs(text_of(setting, m_groups).c_str(), stdout);
-  std::fputs(("\n" + text_of(m_costs)).c_str(), stdout);
+  if (!m_costs.empty()) {
+    std::fputs(("\n" + text_of(m_costs)).c_str(), stdout);
+  }
   for (const auto& [path, text] : {std::pair(m_options.json, json_of(setting, m_groups, m_costs)),
                                    std::pair(m_options.svg, svg_of(m_costs))}) {
     if (!path.empty()) {
@@ -159,6 +171,8 @@ int main(int argc, char** argv) {
   app.add_option("--rounds", options.rounds, "Rounds of each group (5)")
       ->check(CLI::Range(1, 1000));
   app.add_flag("--smoke", options.smoke, "Tiny sizes: only shows that everything runs");
+  app.add_option("--only", options.only, "One kind of measurement: attention, programs or costs")
+      ->check(CLI::IsMember({"attention", "programs", "costs"}));
   app.add_option("--model", options.model, "Model directory for the config measurements");
   app.add_option("--tool", options.tool, "The mla-scale program, to measure its start");
   app.add_option("--python", options.python, "Python with NumPy or PyTorch to compare with");

@@ -1,4 +1,4 @@
-#include "naive_eigen.hpp"
+#include "naive_eigen.inc"
 
 extern "C" {
 #if defined(__x86_64__)

@@ -1,5 +1,5 @@
 #define Eigen Eigen_x86_64_v4
-#include "naive_eigen.hpp"
+#include "naive_eigen.inc"
 
 extern "C" {
 void mla_scale_naive_f64_x86_64_v4(const NaiveHead<double>& head);

@@ -57,6 +57,9 @@ Result<check::Options> check_options(const Options& options) {
   check::Options result;
   result.phase = options.phase == "decode" ? check::Phase::decode : check::Phase::prefill;
   result.softmax_scale = options.scale;
+  result.row_choice = options.rows == "auto"  ? check::RowChoice::automatic
+                      : options.rows == "all" ? check::RowChoice::all
+                                              : check::RowChoice::by_cost;
   result.precision =
       options.precision == "f32" ? reference::Precision::f32 : reference::Precision::f64;
   result.threads = options.threads;
@@ -64,7 +67,7 @@ Result<check::Options> check_options(const Options& options) {
   result.diagnose = !options.no_diagnose;
   for (const auto& [text, selection] :
        {std::pair(&options.heads, &result.heads), std::pair(&options.rows, &result.rows)}) {
-    if (text->empty()) {
+    if (text->empty() || (text == &options.rows && (*text == "auto" || *text == "all"))) {
       continue;
     }
     auto parsed = check::parse_selection(*text);
@@ -133,7 +136,9 @@ Action setup_check(CLI::App& app) {
       ->option_text("X");
   app.add_option("--heads", options->heads, "Only these heads of the capture, such as 0,3,8-15")
       ->type_name("LIST");
-  app.add_option("--rows", options->rows, "Only these query rows, such as 0-63,1000")
+  app.add_option("--rows", options->rows,
+                 "Only these query rows, such as 0-63,1000; auto for a sample that\n"
+                 "says what it catches; all. Unless given, auto where all would take long")
       ->type_name("SPEC");
   app.add_option("--precision", options->precision, "Products of the reference in f64 or f32")
       ->check(CLI::IsMember({"f64", "f32"}))

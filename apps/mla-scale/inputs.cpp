@@ -37,7 +37,11 @@ Inputs read_inputs(const std::vector<std::string>& paths) {
         print_error(to_string(*one.error));
       }
     }
-    std::move(found.begin(), found.end(), std::back_inserter(inputs.inspections));
+    if (inputs.inspections.empty()) {
+      inputs.inspections = std::move(found);
+    } else {
+      std::move(found.begin(), found.end(), std::back_inserter(inputs.inspections));
+    }
   }
   return inputs;
 }

@@ -114,7 +114,7 @@ std::uint64_t hash_of(std::string_view text) {
   return hash;
 }
 
-std::string shortened(std::string text, std::size_t elements) {
+std::string shortened(const std::string& text, std::size_t elements) {
   return text.size() <= k_longest_list
              ? text
              : fmt::format("{} elements, fnv1a {:016x}", elements, hash_of(text));

@@ -1,3 +1,4 @@
+#include <mla_scale/check/automatic_rows.hpp>
 #include <mla_scale/check/check.hpp>
 #include <mla_scale/check/expectation.hpp>
 #include <mla_scale/core/text.hpp>
@@ -17,6 +18,8 @@ using compare::Verdict;
 using reference::Form;
 using reference::Problem;
 
+constexpr double k_most_flops = 4e12; // for which all rows are computed without being asked for
+constexpr double k_sampled_flops = 1e12;
 constexpr std::int64_t k_few_heads = 2;
 constexpr std::int64_t k_few_logits = 100'000;
 constexpr double k_same_scale = 1e-5; // of a declared scale, which is often a float32
@@ -188,6 +191,22 @@ void try_other_lse(const Problem& problem, tensor::Capture& capture,
   }
 }
 
+/// Chooses rows of a problem that has none chosen; returns what to tell about it, or nothing.
+std::string choose_rows(Problem& problem, RowChoice choice) {
+  const bool wanted = choice == RowChoice::automatic
+                      || (choice == RowChoice::by_cost && cost_of(problem) > k_most_flops);
+  if (!wanted || !problem.rows.empty()) {
+    return {};
+  }
+  AutomaticRows chosen = automatic_rows(problem, k_sampled_flops);
+  if (static_cast<std::int64_t>(chosen.rows.size()) == problem.q.tokens) {
+    return {};
+  }
+  std::string note = describe(chosen, problem.q.tokens);
+  problem.rows = std::move(chosen.rows);
+  return note + (choice == RowChoice::by_cost ? "; --rows all computes every row" : "");
+}
+
 } // namespace
 
 std::string_view to_string(Phase phase) {
@@ -236,6 +255,10 @@ Result<Check> check_capture(const model::MlaConfig& config, const scale::Softmax
         reference::llama_4_factors(reference::query_positions(check.capture),
                                    *config.extras.llama_4_beta, *config.extras.llama_4_original);
   }
+  if (const auto valid = validate(*problem); !valid) {
+    return valid.error();
+  }
+  const std::string sampling_note = choose_rows(*problem, options.row_choice);
   check.heads = problem->chosen_heads();
   check.rows = problem->chosen_rows();
   const diagnose::Expectation expectation = expectation_of(config, scale, check.softmax_scale);
@@ -248,12 +271,16 @@ Result<Check> check_capture(const model::MlaConfig& config, const scale::Softmax
   check.judgement = std::move(*judgement);
   try_other_lse(*problem, check.capture, judge_options, check.judgement);
   test_padding(check);
+  if (!sampling_note.empty()) {
+    check.judgement.notes.push_back(sampling_note);
+  }
   add_notes(check, geometry);
   if (options.diagnose) {
     diagnose::Options diagnose_options;
     if (check.judgement.verdict != Verdict::mismatch) {
       // There is no bug to name: only notes and what the capture cannot tell.
-      diagnose_options = {k_few_heads, k_few_logits};
+      diagnose_options.heads = k_few_heads;
+      diagnose_options.logits = k_few_logits;
     }
     auto diagnosis = diagnose::diagnose(*problem, check.capture, expectation, diagnose_options);
     if (!diagnosis) {

@@ -19,6 +19,13 @@ namespace mla_scale::check {
 
 enum class Phase { prefill, decode };
 
+/// Which query rows are computed when none are listed.
+enum class RowChoice {
+  by_cost,   ///< all, or those of automatic_rows() when all would take more than some 20 seconds
+  automatic, ///< those of automatic_rows()
+  all,
+};
+
 /// "prefill", "decode".
 [[nodiscard]] std::string_view to_string(Phase phase);
 
@@ -26,7 +33,8 @@ struct Options {
   Phase phase = Phase::prefill;
   std::optional<double> softmax_scale; ///< in place of the model's
   Selection heads;
-  Selection rows;
+  Selection rows; ///< when listed, `row_choice` does not count
+  RowChoice row_choice = RowChoice::by_cost;
   reference::Precision precision = reference::Precision::f64;
   int threads = 0;
   std::string layout; ///< CaptureOptions::layout

@@ -31,6 +31,7 @@ Result<AtomicFile> AtomicFile::create(const std::filesystem::path& path, std::ui
         ErrorKind::write, "cannot be written: it is no regular file", path.string(), {}, {}};
   }
   file.m_temporary = fmt::format("{}.{}.tmp", file.m_target.string(), ::getpid());
+  file.m_registered = TemporaryName(file.m_temporary);
   file.m_descriptor =
       ::open(file.m_temporary.c_str(), O_WRONLY | O_CLOEXEC | O_CREAT | O_EXCL, 0666);
   if (file.m_descriptor < 0) {
@@ -45,7 +46,7 @@ Result<AtomicFile> AtomicFile::create(const std::filesystem::path& path, std::ui
 
 AtomicFile::AtomicFile(AtomicFile&& other) noexcept
     : m_path(std::move(other.m_path)), m_target(std::move(other.m_target)),
-      m_temporary(std::move(other.m_temporary)),
+      m_temporary(std::move(other.m_temporary)), m_registered(std::move(other.m_registered)),
       m_descriptor(std::exchange(other.m_descriptor, -1)) {}
 
 AtomicFile::~AtomicFile() {

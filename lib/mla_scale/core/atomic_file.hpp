@@ -1,6 +1,7 @@
 #pragma once
 
 #include <mla_scale/core/result.hpp>
+#include <mla_scale/core/temporary_name.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -37,6 +38,7 @@ private:
   std::filesystem::path m_path; // as the caller named it
   std::filesystem::path m_target;
   std::filesystem::path m_temporary;
+  TemporaryName m_registered;
   int m_descriptor = -1;
 };
 

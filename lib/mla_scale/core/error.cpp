@@ -44,7 +44,8 @@ std::string to_string(const Error& error) {
     }
     text += ": ";
   }
-  // Without a line, the tensor's or key's name is the place; most messages that need it do not repeat it.
+  // Without a line, the tensor's or key's name is the place; most messages that need it do not
+  // repeat it.
   if (error.position.line == 0 && !error.pointer.empty()
       && error.message.find(error.pointer) == std::string::npos) {
     text += escape_control(clip(error.pointer, k_longest_name)) + ": ";

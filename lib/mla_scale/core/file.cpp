@@ -1,4 +1,5 @@
 #include <mla_scale/core/file.hpp>
+#include <mla_scale/core/temporary_name.hpp>
 
 #include <fmt/format.h>
 
@@ -134,6 +135,7 @@ Result<void> write_file(const std::filesystem::path& path, std::string_view cont
   const std::filesystem::path written =
       replace ? std::filesystem::path(fmt::format("{}.{}.tmp", target.string(), ::getpid()))
               : target;
+  const TemporaryName registered = replace ? TemporaryName(written) : TemporaryName();
   const auto failed = [&](int code) {
     if (replace) {
       ::unlink(written.c_str());

@@ -10,15 +10,16 @@ namespace mla_scale {
 /// not UTF-8 written as \xNN or \u{NNNN}, so that a hostile name cannot drive a terminal.
 [[nodiscard]] std::string escape_control(std::string_view text);
 
-/// `text` up to `limit` bytes, never cut inside a UTF-8 sequence, with "..." behind it when something is missing.
+/// `text` up to `limit` bytes, never cut inside a UTF-8 sequence, with "..." behind it when
+/// something is missing.
 [[nodiscard]] std::string clip(std::string_view text, std::size_t limit);
 
 /// Shortest decimal that reads back to the same double ("0.1352337788608801", "40", "1e-06");
 /// "nan", "inf", "-inf".
 [[nodiscard]] std::string format_number(double value);
 
-/// The candidate nearest to `text` in edit distance, whatever the case of letters, or an empty view when none is near enough to
-/// be a slip.
+/// The candidate nearest to `text` in edit distance, whatever the case of letters, or an empty view
+/// when none is near enough to be a slip.
 [[nodiscard]] std::string_view closest_match(std::string_view text,
                                              std::span<const std::string_view> candidates);
 

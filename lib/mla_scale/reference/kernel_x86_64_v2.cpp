@@ -1,3 +1,3 @@
 #define MLA_SCALE_KERNEL_TABLE mla_scale_kernel_x86_64_v2
 #define MLA_SCALE_KERNEL_NAME "x86-64-v2"
-#include "vector_kernel.hpp"
+#include "vector_kernel.inc"

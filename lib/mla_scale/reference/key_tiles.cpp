@@ -26,6 +26,17 @@ std::vector<Real> read_head(const tensor::View3& view, std::int64_t head) {
   return values;
 }
 
+/// Columns [0, width) of tokens [first, first + count), `stride` apart in `out`.
+template <typename Real>
+void read_rows(const tensor::View3& view, std::int64_t first, std::int64_t count, std::int64_t head,
+               std::int64_t width, Real* out, std::int64_t stride) {
+  constexpr std::int64_t k_ahead = 8; // as long as memory takes to answer
+  for (std::int64_t j = 0; j < count; ++j) {
+    view.prefetch(first + j + k_ahead, head, 0, width);
+    view.read(first + j, head, 0, width, out + j * stride);
+  }
+}
+
 std::int64_t head_in(const tensor::View3& view, std::int64_t head) {
   return view.heads == 1 ? 0 : head;
 }
@@ -89,26 +100,20 @@ void KeyTiles<Real>::load(std::int64_t first, std::int64_t count, Real* key, Rea
   if (m_form == Form::expanded) {
     const tensor::View3& k = *m_problem.k;
     const tensor::View3& v = *m_problem.v;
-    for (std::int64_t j = 0; j < count; ++j) {
-      k.read(first + j, head_in(k, m_head), 0, m_key_width, key + j * m_key_width);
-      v.read(first + j, head_in(v, m_head), 0, m_value_width, value + j * m_value_width);
-    }
+    read_rows(k, first, count, head_in(k, m_head), m_key_width, key, m_key_width);
+    read_rows(v, first, count, head_in(v, m_head), m_value_width, value, m_value_width);
     return;
   }
   const std::int64_t rope_column = m_key_width - m_rope;
-  for (std::int64_t j = 0; m_rope > 0 && j < count; ++j) {
-    m_problem.k_pe->read(first + j, 0, 0, m_rope, key + j * m_key_width + rope_column);
+  if (m_rope > 0) {
+    read_rows(*m_problem.k_pe, first, count, 0, m_rope, key + rope_column, m_key_width);
   }
   if (m_form == Form::absorbed) {
-    for (std::int64_t j = 0; j < count; ++j) {
-      m_problem.kv_c->read(first + j, 0, 0, m_rank, key + j * m_key_width);
-    }
+    read_rows(*m_problem.kv_c, first, count, 0, m_rank, key, m_key_width);
     return;
   }
   m_latent.resize(size((count + k_kernel_slack) * m_rank));
-  for (std::int64_t j = 0; j < count; ++j) {
-    m_problem.kv_c->read(first + j, 0, 0, m_rank, m_latent.data() + j * m_rank);
-  }
+  read_rows(*m_problem.kv_c, first, count, 0, m_rank, m_latent.data(), m_rank);
   expand(count, m_w_uk, m_nope, key, m_key_width);
   expand(count, m_w_uv, m_value_width, value, m_value_width);
 }

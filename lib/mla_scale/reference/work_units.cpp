@@ -5,19 +5,18 @@
 namespace mla_scale::reference {
 namespace {
 
+// Rows of a unit come in multiples of this, which is one of the lanes of each kernel.
+constexpr std::int64_t k_row_step = 192;
+
 /// Query rows, over all heads of a unit, that share each tile of keys. A tile costs its conversion,
 /// and from the latent rank · (nope + v) multiplications a key. A row costs memory: its query, its
-/// average and its output.
-std::int64_t rows_per_unit(Form form) {
-  switch (form) {
-  case Form::expanded:
-    return 768;
-  case Form::latent:
-    return 1536;
-  case Form::absorbed:
-    break;
-  }
-  return 384;
+/// average and its output. Fewer where that leaves too few units to keep many threads busy.
+std::int64_t rows_per_unit(Form form, std::int64_t rows) {
+  constexpr std::int64_t k_wanted_units = 32;
+  const std::int64_t most = form == Form::absorbed ? 384 : 1536;
+  const std::int64_t least = form == Form::latent ? 768 : k_row_step;
+  const std::int64_t even = (rows / k_wanted_units + k_row_step) / k_row_step * k_row_step;
+  return std::clamp(even, std::min(least, most), most);
 }
 
 std::int64_t count_of(std::span<const std::int64_t> values) {
@@ -29,14 +28,16 @@ std::int64_t heads_per_unit(const Problem& problem, std::int64_t heads, std::int
   if (problem.form != Form::absorbed) {
     return 1;
   }
-  const std::int64_t fitting = rows_per_unit(problem.form) / std::max(rows, std::int64_t{1});
+  const std::int64_t fitting =
+      rows_per_unit(problem.form, rows * heads) / std::max(rows, std::int64_t{1});
   return std::clamp(fitting, std::int64_t{1}, std::max(heads / 4, std::int64_t{1}));
 }
 
 /// The rows of each unit, for any one head.
-std::vector<Unit> cut_rows(const Problem& problem, std::span<const std::int64_t> rows) {
+std::vector<Unit> cut_rows(const Problem& problem, std::int64_t heads,
+                           std::span<const std::int64_t> rows) {
   std::vector<Unit> pieces;
-  const auto limit = static_cast<std::size_t>(rows_per_unit(problem.form));
+  const auto limit = static_cast<std::size_t>(rows_per_unit(problem.form, heads * count_of(rows)));
   for (std::size_t first = 0; first < rows.size();) {
     // A row outside every sequence sees no key.
     Unit piece;
@@ -59,7 +60,7 @@ std::vector<Unit> cut_rows(const Problem& problem, std::span<const std::int64_t>
 std::vector<Unit> cut(const Problem& problem, std::span<const std::int64_t> heads,
                       std::span<const std::int64_t> rows) {
   std::vector<Unit> units;
-  const std::vector<Unit> pieces = cut_rows(problem, rows);
+  const std::vector<Unit> pieces = cut_rows(problem, count_of(heads), rows);
   const auto step =
       static_cast<std::size_t>(heads_per_unit(problem, count_of(heads), count_of(rows)));
   for (std::size_t head = 0; head < heads.size(); head += step) {

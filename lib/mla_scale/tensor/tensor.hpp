@@ -73,6 +73,10 @@ struct View3 {
   void read(std::int64_t token, std::int64_t head, std::int64_t first, std::int64_t count,
             float* out) const;
   [[nodiscard]] double at(std::int64_t token, std::int64_t head, std::int64_t column) const;
+  /// Asks the processor for what a read of these elements will want. A wish only: rows of one head
+  /// lie far apart, so nothing foresees the next one. Nothing for a token that does not exist.
+  void prefetch(std::int64_t token, std::int64_t head, std::int64_t first,
+                std::int64_t count) const;
 };
 
 /// The dtype that the values of `view` were computed in, as far as a bounded sample of at most

@@ -65,4 +65,17 @@ double View3::at(std::int64_t token, std::int64_t head, std::int64_t column) con
   return value;
 }
 
+void View3::prefetch(std::int64_t token, std::int64_t head, std::int64_t first,
+                     std::int64_t count) const {
+  constexpr std::int64_t k_line = 64;
+  if (token >= tokens || width_stride != 1) {
+    return;
+  }
+  const auto size = static_cast<std::int64_t>(size_of(tensor->dtype));
+  const std::byte* const from = tensor->data + element_of(*this, token, head, first) * size;
+  for (std::int64_t line = 0; line < count * size; line += k_line) {
+    __builtin_prefetch(from + line);
+  }
+}
+
 } // namespace mla_scale::tensor
