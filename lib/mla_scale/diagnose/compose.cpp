@@ -31,7 +31,6 @@ std::vector<Explanation> explain_composed(const Context& context) {
     if (context.sample.any_out) {
       propose_masks(moved, candidates);
       propose_merges(moved, candidates);
-      propose_pages(moved, candidates);
     }
     propose_extra_mass(moved, candidates);
     const Part part{

@@ -16,7 +16,7 @@ struct Options {
   std::int64_t heads = 8;        ///< heads looked at
   std::int64_t logits = 600'000; ///< logits held at most: rows · keys
   /// (head, row) pairs that a comparison found worst: their heads and rows are looked at first.
-  std::vector<std::pair<std::int64_t, std::int64_t>> suspects;
+  std::vector<std::pair<std::int64_t, std::int64_t>> suspects = {};
 };
 
 /// Which known bug produced the capture's out and lse.

@@ -118,7 +118,9 @@ bool tail_of_rows(const Context& context, const Marked& marked, Report& report) 
       return false;
     }
   }
-  for (const auto& [sequence, first] : first_wrong) {
+  for (const auto& wrong : first_wrong) {
+    const std::size_t sequence = wrong.first;
+    const std::size_t first = wrong.second;
     const auto queries = std::find_if(sample.rows.begin(), sample.rows.end(), [&](const Row& row) {
                            return row.sequence == sequence;
                          })->queries;

@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::array<std::size_t, 7> k_page_sizes = {1, 8, 16, 32, 64, 128, 256};
 /// Single keys are tried in sequences up to this length, in runs up to the second number.
-constexpr std::size_t k_longest_for_keys = 512;
+constexpr std::size_t k_longest_for_keys = 256;
 constexpr std::size_t k_longest_run_of_keys = 64;
 constexpr std::size_t k_longest_run_of_pages = 8;
 /// Pairs of pages tried for each page size and row.
@@ -143,8 +143,10 @@ Candidate candidate_of(const Context& context, const PageChange& change) {
 void propose_pages(const Context& context, std::vector<Candidate>& candidates) {
   auto scans = prefix_scans(context.predictor, context.reference, context.probe, 16);
   std::size_t longest = 0;
+  std::size_t total = 0;
   for (const auto& scan : scans) {
     longest = std::max(longest, scan.row().visible);
+    total = std::max(total, scan.keys()); // a page's content may come from the row's future
   }
   Best missing;
   Best twice;
@@ -166,9 +168,10 @@ void propose_pages(const Context& context, std::vector<Candidate>& candidates) {
         consider(scans, {*size, first, first + 1, 1.0, 0, false, true}, shifted);
       }
     }
-    if (*size > 1 && pages * pages <= k_most_pairs) {
+    const std::size_t sources = (total + *size - 1) / *size;
+    if (*size > 1 && pages * sources <= k_most_pairs) {
       for (std::size_t first = 0; first < pages; ++first) {
-        for (std::size_t source = 0; source < pages; ++source) {
+        for (std::size_t source = 0; source < sources; ++source) {
           if (source != first) {
             consider(scans, {*size, first, first + 1, 1.0, source, true}, overwritten);
           }

@@ -145,7 +145,9 @@ Result<Sample> make_sample(const reference::Problem& problem, const tensor::Capt
   std::vector<double> query(unsigned_of(nope + rope));
   std::vector<double> out(sample.width);
   const double natural = capture.lse_base == tensor::LseBase::two ? std::numbers::ln2 : 1.0;
-  for (const auto& [head, row_number] : pairs) {
+  for (const auto& pair : pairs) {
+    const std::int64_t head = pair.first;
+    const std::int64_t row_number = pair.second;
     const auto found = std::find_if(
         problem.sequences.begin(), problem.sequences.end(), [&](const tensor::Sequence& sequence) {
           return row_number >= sequence.query_begin && row_number < sequence.query_end;
