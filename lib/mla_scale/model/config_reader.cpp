@@ -83,7 +83,7 @@ Sourced<double> ConfigReader::number(Keys keys) {
 
 Sourced<double> ConfigReader::positive(Keys keys) {
   return read<double>(keys, [](const json::Value& value) -> Result<double> {
-    const Result<double> number = value.as_number();
+    Result<double> number = value.as_number();
     if (number && !(*number > 0)) {
       return value.error(
           fmt::format("{} must be above 0, but {} stands there", value.key(), value.excerpt()));
