@@ -13,7 +13,8 @@ namespace mla_scale::cli {
 [[nodiscard]] std::string shell_quoted(const std::string& argument);
 
 /// "mla-scale check PATH CAPTURE..." that can be pasted into a shell.
-[[nodiscard]] std::string check_command(const std::string& path, const std::vector<std::string>& captures);
+[[nodiscard]] std::string check_command(const std::string& path,
+                                        const std::vector<std::string>& captures);
 
 /// Exit code of a verdict.
 [[nodiscard]] ExitCode exit_code_of(compare::Verdict verdict);

@@ -53,8 +53,9 @@ ExitCode inspect_and_check(const Options& options) {
                                    check_command(options.paths.front(), options.captures)};
   const auto render = [&](std::string_view format, const TerminalStyle& style) {
     const std::span<const report::Inspection> one(&result.model, 1);
-    return format == "json" ? report::inspect_check_json(result)
-                            : report::inspect_text(one, style) + "\n" + report::check_text(result, style);
+    return format == "json"
+               ? report::inspect_check_json(result)
+               : report::inspect_text(one, style) + "\n" + report::check_text(result, style);
   };
   return write_outputs(options.output, render, exit_code_of(result.check.judgement.verdict));
 }
@@ -64,11 +65,14 @@ ExitCode inspect_and_check(const Options& options) {
 Action setup_inspect(CLI::App& app) {
   auto options = std::make_shared<Options>();
   app.add_option("PATH", options->paths, k_path_help)->required();
-  app.add_option("--check", options->captures, "Append what `check` finds about CAPTURE; may be repeated")
+  app.add_option("--check", options->captures,
+                 "Append what `check` finds about CAPTURE; may be repeated")
       ->allow_extra_args(false)
       ->type_name("CAPTURE");
   add_output_options(app, options->output, k_formats);
-  return [options] { return options->captures.empty() ? inspect(*options) : inspect_and_check(*options); };
+  return [options] {
+    return options->captures.empty() ? inspect(*options) : inspect_and_check(*options);
+  };
 }
 
 } // namespace mla_scale::cli

@@ -49,14 +49,17 @@ Inputs read_inputs(const std::vector<std::string>& paths) {
 std::optional<report::Inspection> read_model(const std::string& path) {
   Inputs inputs = read_inputs({path});
   std::vector<report::Inspection>& all = inputs.inspections;
-  const bool one_directory =
-      std::all_of(all.begin(), all.end(), [&](const auto& one) { return one.model.path == all.front().model.path; });
-  const auto judged = std::find_if(all.begin(), all.end(), [](const auto& one) { return one.judged(); });
+  const bool one_directory = std::all_of(all.begin(), all.end(), [&](const auto& one) {
+    return one.model.path == all.front().model.path;
+  });
+  const auto judged =
+      std::find_if(all.begin(), all.end(), [](const auto& one) { return one.judged(); });
   if (judged != all.end() && (all.size() == 1 || one_directory)) {
     return std::move(*judged);
   }
   if (all.size() > 1) {
-    print_error(fmt::format("{} holds {} models; name one of them", escape_control(path), all.size()));
+    print_error(
+        fmt::format("{} holds {} models; name one of them", escape_control(path), all.size()));
   } else if (!all.empty() && all.front().model.not_mla() != nullptr) {
     const model::NotMla& other = *all.front().model.not_mla();
     print_error(fmt::format("{}: {}", escape_control(other.source), escape_control(other.reason)));

@@ -25,8 +25,8 @@ struct Inputs {
 /// error.
 [[nodiscard]] Inputs read_inputs(const std::vector<std::string>& paths);
 
-/// The one model that `path` names, or nothing after saying on standard error why not. Of several files of one model
-/// directory the first counts: config.json before params.json.
+/// The one model that `path` names, or nothing after saying on standard error why not. Of several
+/// files of one model directory the first counts: config.json before params.json.
 [[nodiscard]] std::optional<report::Inspection> read_model(const std::string& path);
 
 } // namespace mla_scale::cli

@@ -29,9 +29,9 @@ void add_output_options(CLI::App& app, OutputOptions& options,
 /// Renders a result in one format. Called once for each format that was asked for.
 using Render = std::function<std::string(std::string_view format, const TerminalStyle& style)>;
 
-/// Writes the result to standard output in the format of -f and to each -o file ("-" is standard output too).
-/// `verdict` is returned when everything was written, ExitCode::input with a message on stderr when something was
-/// not; a reader that closed the pipe is no failure.
+/// Writes the result to standard output in the format of -f and to each -o file ("-" is standard
+/// output too). `verdict` is returned when everything was written, ExitCode::input with a message
+/// on stderr when something was not; a reader that closed the pipe is no failure.
 [[nodiscard]] ExitCode write_outputs(const OutputOptions& options, const Render& render,
                                      ExitCode verdict);
 

@@ -1,4 +1,5 @@
-// Captures from real GPU kernels through the real binary: testdata/captures/*/truth.json says what is wrong with each.
+// Captures from real GPU kernels through the real binary: testdata/captures/*/truth.json says what
+// is wrong with each.
 
 #include "support/catch.hpp"
 #include "support/process.hpp"
@@ -20,10 +21,13 @@ Document parse(const std::string& text) {
   return *std::move(document);
 }
 
-std::string text_of(const Value& row, std::string_view key) { return std::string(row.find(key)->as_string().value()); }
+std::string text_of(const Value& row, std::string_view key) {
+  return std::string(row.find(key)->as_string().value());
+}
 
 /// Runs check and compares verdict, exit code and first identifier with what was injected.
-void check_capture(const std::string& model, const std::vector<std::string>& files, const std::string& bug) {
+void check_capture(const std::string& model, const std::vector<std::string>& files,
+                   const std::string& bug) {
   std::vector<std::string> arguments{"check", model};
   arguments.insert(arguments.end(), files.begin(), files.end());
   arguments.insert(arguments.end(), {"-f", "json"});
@@ -44,14 +48,17 @@ void check_capture(const std::string& model, const std::vector<std::string>& fil
 
 } // namespace
 
-TEST_CASE("captures of transformers' own attention modules are judged right in every format", "[captures]") {
+TEST_CASE("captures of transformers' own attention modules are judged right in every format",
+          "[captures]") {
   const std::string folder = "testdata/captures/transformers/";
-  const auto truth = mla_scale::read_file(std::string(PROJECT) + "/" + folder + "truth.json", 1 << 20);
+  const auto truth =
+      mla_scale::read_file(std::string(PROJECT) + "/" + folder + "truth.json", 1 << 20);
   REQUIRE(truth);
   const Document rows = parse(*truth);
   std::size_t count = 0;
   for (auto row = rows.root().first(); row; row = row->next(), ++count) {
-    check_capture("testdata/zoo/" + text_of(*row, "zoo"), {folder + text_of(*row, "file")}, text_of(*row, "bug"));
+    check_capture("testdata/zoo/" + text_of(*row, "zoo"), {folder + text_of(*row, "file")},
+                  text_of(*row, "bug"));
   }
   CHECK(count >= 14);
 }
@@ -64,7 +71,8 @@ TEST_CASE("captures beside the project are judged right", "[captures]") {
   const Document rows = parse(*truth);
   for (auto row = rows.root().first(); row; row = row->next()) {
     check_capture(folder + "models/" + text_of(*row, "config"),
-                  {folder + text_of(*row, "inputs"), folder + text_of(*row, "file")}, text_of(*row, "bug"));
+                  {folder + text_of(*row, "inputs"), folder + text_of(*row, "file")},
+                  text_of(*row, "bug"));
   }
 }
 #endif

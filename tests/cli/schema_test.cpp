@@ -31,13 +31,16 @@ TEST_CASE("the JSON of every command validates against the shipped schema", "[cl
   const Document schema = parse(std::string(mla_scale::report::json_schema()));
   const std::string captures = "testdata/captures/transformers/";
   for (const std::string& command :
-       {std::string("inspect testdata/zoo"), std::string("inspect testdata/bad"), std::string("inspect no/such/path"),
-        std::string("engines testdata/zoo"), std::string("audit testdata/zoo"), std::string("audit testdata/bad"),
+       {std::string("inspect testdata/zoo"), std::string("inspect testdata/bad"),
+        std::string("inspect no/such/path"), std::string("engines testdata/zoo"),
+        std::string("audit testdata/zoo"), std::string("audit testdata/bad"),
         std::string("explain MLA303 softmax-scale"), std::string("explain --list"),
         "check testdata/zoo/deepseek-ai--DeepSeek-V3 " + captures + "v3_flash_bf16.safetensors",
-        "check testdata/zoo/deepseek-ai--DeepSeek-V3 " + captures + "v3_latent_width_bf16.safetensors"}) {
+        "check testdata/zoo/deepseek-ai--DeepSeek-V3 " + captures
+            + "v3_latent_width_bf16.safetensors"}) {
     INFO(command);
-    const ProcessResult result = run_process(BINARY, split_arguments(command + " -f json"), PROJECT);
+    const ProcessResult result =
+        run_process(BINARY, split_arguments(command + " -f json"), PROJECT);
     const Document report = parse(result.out);
     CHECK(joined(schema_violations(schema.root(), report.root())).empty());
   }

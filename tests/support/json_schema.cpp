@@ -13,7 +13,8 @@ public:
 
   void check(const Value& schema, const Value& value) {
     if (const auto reference = schema.find("$ref")) {
-      const std::string name(reference->as_string().value().substr(std::string_view("#/$defs/").size()));
+      const std::string name(
+          reference->as_string().value().substr(std::string_view("#/$defs/").size()));
       check(*m_root.find("$defs")->find(name), value);
       return;
     }
@@ -34,17 +35,26 @@ public:
   std::vector<std::string> violations;
 
 private:
-  void fail(const Value& value, const std::string& what) { violations.push_back(value.pointer() + " " + what); }
+  void fail(const Value& value, const std::string& what) {
+    violations.push_back(value.pointer() + " " + what);
+  }
 
   static bool is_type(const Value& value, std::string_view type) {
     switch (value.kind()) {
-    case Kind::null: return type == "null";
-    case Kind::boolean: return type == "boolean";
-    case Kind::integer: return type == "integer" || type == "number";
-    case Kind::number: return type == "number";
-    case Kind::string: return type == "string";
-    case Kind::array: return type == "array";
-    case Kind::object: return type == "object";
+    case Kind::null:
+      return type == "null";
+    case Kind::boolean:
+      return type == "boolean";
+    case Kind::integer:
+      return type == "integer" || type == "number";
+    case Kind::number:
+      return type == "number";
+    case Kind::string:
+      return type == "string";
+    case Kind::array:
+      return type == "array";
+    case Kind::object:
+      return type == "object";
     }
     return false;
   }
@@ -64,7 +74,8 @@ private:
   }
 
   void check_choices(const Value& schema, const Value& value) {
-    if (const auto constant = schema.find("const"); constant && constant->excerpt(200) != value.excerpt(200)) {
+    if (const auto constant = schema.find("const");
+        constant && constant->excerpt(200) != value.excerpt(200)) {
       fail(value, "is not " + constant->excerpt());
     }
     if (const auto choices = schema.find("enum")) {

@@ -49,7 +49,8 @@ void qk_head_dim_differs(const Subject& subject, Hits& hits) {
   if (*dims.qk_head_dim_key != sum) {
     hits.at(dims.qk_head_dim_key.origin,
             fmt::format("qk_head_dim is {}, but qk_nope_head_dim {} + qk_rope_head_dim {} is {}",
-                        *dims.qk_head_dim_key, *dims.qk_nope_head_dim, *dims.qk_rope_head_dim, sum));
+                        *dims.qk_head_dim_key, *dims.qk_nope_head_dim, *dims.qk_rope_head_dim,
+                        sum));
   }
 }
 

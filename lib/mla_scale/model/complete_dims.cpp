@@ -42,8 +42,7 @@ Error missing(const MlaConfig& config, std::string_view key, const Origin& origi
   return Error{ErrorKind::schema,
                null ? fmt::format("{} is null, but the attention needs it", key)
                     : fmt::format("{} is missing{}", key, whose),
-               config.source,
-               null ? origin.pointer : config.text_pointer + "/" + std::string(key),
+               config.source, null ? origin.pointer : config.text_pointer + "/" + std::string(key),
                null || !config.document ? origin.position : scope_position(config)};
 }
 

@@ -6,7 +6,8 @@ namespace mla_scale::model {
 namespace {
 
 constexpr std::int64_t k_largest_size = 2147483647;
-constexpr std::int64_t k_widest = 1000000; // vocabularies apart, no side of a published weight comes near
+constexpr std::int64_t k_widest =
+    1000000; // vocabularies apart, no side of a published weight comes near
 
 } // namespace
 
@@ -61,20 +62,21 @@ Sourced<std::int64_t> ConfigReader::width(Keys keys, bool zero_allowed) {
 }
 
 Sourced<std::int64_t> ConfigReader::size_up_to(std::int64_t largest, Keys keys, bool zero_allowed) {
-  return read<std::int64_t>(keys, [largest, zero_allowed](const json::Value& value) -> Result<std::int64_t> {
-    const Result<std::int64_t> number = value.as_integer();
-    if (!number) {
-      return number.error();
-    }
-    if (*number < (zero_allowed ? 0 : 1)) {
-      return value.error(fmt::format("{} must be {}, but {} stands there", value.key(),
-                                     zero_allowed ? "0 or more" : "at least 1", *number));
-    }
-    if (*number > largest) {
-      return value.error(fmt::format("{} is {}, which no model has", value.key(), *number));
-    }
-    return *number;
-  });
+  return read<std::int64_t>(
+      keys, [largest, zero_allowed](const json::Value& value) -> Result<std::int64_t> {
+        const Result<std::int64_t> number = value.as_integer();
+        if (!number) {
+          return number.error();
+        }
+        if (*number < (zero_allowed ? 0 : 1)) {
+          return value.error(fmt::format("{} must be {}, but {} stands there", value.key(),
+                                         zero_allowed ? "0 or more" : "at least 1", *number));
+        }
+        if (*number > largest) {
+          return value.error(fmt::format("{} is {}, which no model has", value.key(), *number));
+        }
+        return *number;
+      });
 }
 
 Sourced<double> ConfigReader::number(Keys keys) {

@@ -58,7 +58,9 @@ bool looks_like_config(const fs::path& path) {
   }
   const Result<std::string> text = read_file(path, k_largest_guess);
   const std::string name = path.filename().string();
-  return text && (is_model_config(*text) || (name.starts_with("config") && !json::Document::parse(*text, name)));
+  return text
+         && (is_model_config(*text)
+             || (name.starts_with("config") && !json::Document::parse(*text, name)));
 }
 
 /// True for a name that is opened whatever it holds, so that a broken config is reported and not

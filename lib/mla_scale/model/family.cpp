@@ -124,7 +124,7 @@ constexpr std::array k_families = {
         "kv_lora_rank)",
         k_law,
         "huggingface/transformers models/longcat_flash@decba1d2; vllm longcat_flash.py@055e47c2",
-           true},
+        true},
     Family{
         "minicpm3", "MiniCPM3", "minicpm3", "MiniCPM3*", "minicpm3", AttentionKind::mla,
         ScaleRule::never, k_half_split, false, k_minicpm3, "", k_plain,

@@ -59,7 +59,8 @@ struct Family {
   std::string_view beside;  ///< things beside the scale that change logits; empty when none
   std::string_view formula; ///< the scale in words
   std::string_view source;
-  bool reads_qk_head_dim = false; ///< the key qk_head_dim, where present, is the width; elsewhere it is not looked at
+  bool reads_qk_head_dim =
+      false; ///< the key qk_head_dim, where present, is the width; elsewhere it is not looked at
 };
 
 /// All families, most specific first.

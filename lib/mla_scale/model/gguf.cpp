@@ -22,7 +22,7 @@ public:
     }
     const auto* number = std::get_if<std::int64_t>(value);
     if (number == nullptr || *number < least || *number > 2147483647) {
-      fail(key, number == nullptr     ? std::string("must be an integer")
+      fail(key, number == nullptr ? std::string("must be an integer")
                 : *number < least ? fmt::format("must be at least {}, but is {}", least, *number)
                                   : fmt::format("is {}, which no model has", *number));
       return {};
@@ -134,12 +134,16 @@ std::optional<Error> read_widths(Keys& keys, MlaConfig& config) {
                  keys.prefix() + "attention.key_length_mla",
                  {}};
   }
-  if (gguf.key_length_mla && *dims.qk_head_dim == latent && dims.v_head_dim.value_or(0) == dims.kv_lora_rank.value_or(0)) {
+  if (gguf.key_length_mla && *dims.qk_head_dim == latent
+      && dims.v_head_dim.value_or(0) == dims.kv_lora_rank.value_or(0)) {
     return Error{ErrorKind::schema,
-                 fmt::format("{}attention.key_length_mla is {}, the width of the latent: the width of q and k before "
+                 fmt::format("{}attention.key_length_mla is {}, the width of the latent: the width "
+                             "of q and k before "
                              "absorption belongs there",
                              keys.prefix(), latent),
-                 config.source, keys.prefix() + "attention.key_length_mla", {}};
+                 config.source,
+                 keys.prefix() + "attention.key_length_mla",
+                 {}};
   }
   if (*dims.qk_head_dim <= *dims.qk_rope_head_dim) {
     return Error{ErrorKind::schema,
@@ -181,7 +185,8 @@ void read_rope_keys(Keys& keys, MlaConfig& config) {
                     : "no rope.scaling keys");
   }
   if (!rope.factor && rope.is_yarn()) {
-    rope.factor = Sourced<double>::defaulted(1, "llama.cpp reads a missing or zero rope.scaling.factor as 1");
+    rope.factor =
+        Sourced<double>::defaulted(1, "llama.cpp reads a missing or zero rope.scaling.factor as 1");
   }
   rope.container = gguf.scaling_type || rope.factor ? "rope.scaling" : "";
   rope.container_pointer = rope.container.empty() ? "" : keys.prefix() + "rope.scaling";
@@ -198,10 +203,12 @@ void read_rope_keys(Keys& keys, MlaConfig& config) {
   gguf.attn_factor = keys.number("rope.scaling.attn_factor");
   gguf.yarn_log_multiplier = keys.number("rope.scaling.yarn_log_multiplier");
   if (gguf.yarn_log_multiplier) {
-    rope.mscale_all_dim = Sourced<double>(mscale_all_dim_of(gguf.architecture, *gguf.yarn_log_multiplier),
-                                          gguf.yarn_log_multiplier.origin);
-    rope.mscale_all_dim.origin.reason =
-        gguf.architecture == k_raw_log_multiplier ? "yarn_log_multiplier" : "yarn_log_multiplier / 0.1";
+    rope.mscale_all_dim =
+        Sourced<double>(mscale_all_dim_of(gguf.architecture, *gguf.yarn_log_multiplier),
+                        gguf.yarn_log_multiplier.origin);
+    rope.mscale_all_dim.origin.reason = gguf.architecture == k_raw_log_multiplier
+                                            ? "yarn_log_multiplier"
+                                            : "yarn_log_multiplier / 0.1";
   }
   const bool half_split = config.family->interleaved && !*config.family->interleaved;
   rope.interleaved = Sourced<bool>::defaulted(!half_split, "ggml rope type of the architecture");

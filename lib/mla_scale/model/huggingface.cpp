@@ -39,9 +39,9 @@ bool has_mla_keys(const json::Value& object) {
 
 /// How much an object says about latent attention.
 int mla_weight(const json::Value& object) {
-  constexpr std::string_view k_keys[] = {"kv_lora_rank",      "qk_nope_head_dim",     "qk_rope_head_dim",
-                                         "v_head_dim",        "attention_kv_lora_dim", "attention_qk_dim",
-                                         "compress_ratios"};
+  constexpr std::string_view k_keys[] = {
+      "kv_lora_rank",          "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim",
+      "attention_kv_lora_dim", "attention_qk_dim", "compress_ratios"};
   int weight = 0;
   for (const std::string_view key : k_keys) {
     weight += has_value(object, key) ? 1 : 0;
@@ -49,8 +49,9 @@ int mla_weight(const json::Value& object) {
   return weight;
 }
 
-/// The object that describes the text model's attention: of the root and the objects in it the one with most MLA keys,
-/// the root where they are level; without any such key the first object under a name that wrappers use.
+/// The object that describes the text model's attention: of the root and the objects in it the one
+/// with most MLA keys, the root where they are level; without any such key the first object under a
+/// name that wrappers use.
 json::Value text_scope(const json::Value& root) {
   json::Value best = root;
   int best_weight = mla_weight(root);

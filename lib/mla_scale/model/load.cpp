@@ -29,11 +29,14 @@ std::optional<Format> detect(const json::Value& root) {
     return Format::huggingface;
   }
   const bool sized = has(root, "n_heads") || has(root, "dim");
-  if (sized && has_any(root, {"inter_dim", "moe_inter_dim", "n_dense_layers", "n_routed_experts",
-                              "rope_head_dim", "compress_ratios"})) {
+  if (sized
+      && has_any(root, {"inter_dim", "moe_inter_dim", "n_dense_layers", "n_routed_experts",
+                        "rope_head_dim", "compress_ratios"})) {
     return Format::deepseek;
   }
-  if (sized && has_any(root, {"norm_eps", "n_kv_heads", "hidden_dim", "yarn", "llama_4_scaling", "moe"})) {
+  if (sized
+      && has_any(root,
+                 {"norm_eps", "n_kv_heads", "hidden_dim", "yarn", "llama_4_scaling", "moe"})) {
     return Format::mistral;
   }
   if (sized && has_any(root, {"kv_lora_rank", "qk_nope_head_dim"})) {
@@ -62,7 +65,7 @@ Outcome read_document(const ModelFile& file, std::string text) {
   if (!format) {
     Error error = root.error(
         "is JSON, but no model config: it has neither model_type and architectures nor the "
-                             "keys of a Mistral or DeepSeek config");
+        "keys of a Mistral or DeepSeek config");
     error.kind = ErrorKind::unsupported;
     return error;
   }

@@ -113,7 +113,8 @@ struct MlaConfig {
   std::string text_pointer; ///< "/text_config" when the attention keys are nested; empty otherwise
   const Family* family = nullptr;
   bool family_guessed = false; ///< no name matched; judged by its MLA keys alone
-  bool told_by_keys = false;   ///< compress_ratios makes it DeepSeek V4 style although its name says otherwise
+  bool told_by_keys =
+      false; ///< compress_ratios makes it DeepSeek V4 style although its name says otherwise
   AttentionKind attention = AttentionKind::mla;
   Dims dims;
   Rope rope;

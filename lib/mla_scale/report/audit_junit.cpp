@@ -1,5 +1,6 @@
 #include <mla_scale/core/text.hpp>
 #include <mla_scale/report/audit_junit.hpp>
+#include <mla_scale/report/xml.hpp>
 
 #include <fmt/format.h>
 
@@ -9,29 +10,6 @@ namespace mla_scale::report {
 namespace {
 
 using audit::Finding;
-
-std::string xml(std::string_view text) {
-  std::string escaped;
-  for (const char c : escape_control(text)) {
-    switch (c) {
-    case '&':
-      escaped += "&amp;";
-      break;
-    case '<':
-      escaped += "&lt;";
-      break;
-    case '>':
-      escaped += "&gt;";
-      break;
-    case '"':
-      escaped += "&quot;";
-      break;
-    default:
-      escaped += c;
-    }
-  }
-  return escaped;
-}
 
 /// Counts and testcases of one testsuite.
 struct Suite {
@@ -44,7 +22,8 @@ struct Suite {
   /// `body` is what stands inside the testcase; empty for one that passes without a word.
   void add(const std::string& suite, std::string_view name, const std::string& body) {
     ++tests;
-    cases += fmt::format("    <testcase classname=\"{}\" name=\"{}\"", xml(suite), xml(name));
+    cases +=
+        fmt::format("    <testcase classname=\"{}\" name=\"{}\"", xml_text(suite), xml_text(name));
     cases += body.empty() ? "/>\n" : ">\n" + body + "    </testcase>\n";
   }
 };
@@ -57,8 +36,8 @@ std::string place(const Finding& finding) {
 
 void add_finding(Suite& suite, const Finding& finding, std::optional<audit::Severity> fail_on) {
   const std::string text =
-      xml(fmt::format("{}: {} at {}: {}", place(finding), audit::to_string(finding.severity),
-                      finding.pointer, finding.message));
+      xml_text(fmt::format("{}: {} at {}: {}", place(finding), audit::to_string(finding.severity),
+                           finding.pointer, finding.message));
   const std::string name = fmt::format("{} {}{}{}", finding.id, finding.slug,
                                        finding.pointer.empty() ? "" : " at ", finding.pointer);
   const bool input = finding.id.starts_with("MLA9");
@@ -68,14 +47,14 @@ void add_finding(Suite& suite, const Finding& finding, std::optional<audit::Seve
   const std::string_view tag = input ? "error" : "failure";
   suite.add(finding.relative_path, name,
             input || fails ? fmt::format("      <{} message=\"{}\" type=\"{}\">{}</{}>\n", tag,
-                                         xml(finding.message), finding.id, text, tag)
+                                         xml_text(finding.message), finding.id, text, tag)
                            : fmt::format("      <system-out>{}</system-out>\n", text));
 }
 
 void add_drift(Suite& suite, const audit::Drift& drift) {
   ++suite.failures;
-  const std::string text = xml(fmt::format("{} was {} in the snapshot and is {} now", drift.field,
-                                           drift.expected, drift.actual));
+  const std::string text = xml_text(fmt::format("{} was {} in the snapshot and is {} now",
+                                                drift.field, drift.expected, drift.actual));
   suite.add(drift.path, "drift of " + drift.field,
             fmt::format("      <failure message=\"{}\" type=\"drift\">{}</failure>\n", text, text));
 }
@@ -90,7 +69,8 @@ void add_silent_models(const audit::Audit& audit, std::map<std::string, Suite>& 
     const bool skipped = model.outcome == audit::AuditedModel::Outcome::not_mla;
     suite.skipped += skipped ? 1U : 0U;
     suite.add(model.relative_path, "audit",
-              skipped ? fmt::format("      <skipped message=\"{}\"/>\n", xml(model.reason)) : "");
+              skipped ? fmt::format("      <skipped message=\"{}\"/>\n", xml_text(model.reason))
+                      : "");
   }
 }
 
@@ -114,7 +94,7 @@ std::string audit_junit(const audit::Audit& audit, std::optional<audit::Severity
     total.skipped += suite.skipped;
     text += fmt::format("  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" "
                         "skipped=\"{}\">\n{}  </testsuite>\n",
-                        xml(path), suite.tests, suite.failures, suite.errors, suite.skipped,
+                        xml_text(path), suite.tests, suite.failures, suite.errors, suite.skipped,
                         suite.cases);
   }
   return fmt::format("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"

@@ -1,5 +1,6 @@
 #include <mla_scale/core/text.hpp>
 #include <mla_scale/report/check_report.hpp>
+#include <mla_scale/report/xml.hpp>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -10,49 +11,25 @@ namespace {
 using compare::Status;
 using compare::Verdict;
 
-/// Text fit for an attribute or an element of XML, without control characters.
-std::string xml(std::string_view text) {
-  std::string escaped;
-  for (const char c : escape_control(text)) {
-    switch (c) {
-    case '&':
-      escaped += "&amp;";
-      break;
-    case '<':
-      escaped += "&lt;";
-      break;
-    case '>':
-      escaped += "&gt;";
-      break;
-    case '"':
-      escaped += "&quot;";
-      break;
-    default:
-      escaped += c;
-    }
-  }
-  return escaped;
-}
-
 std::string lines_of(const std::vector<std::string>& texts) {
   std::string lines;
   for (const std::string& text : texts) {
-    lines += xml(text) + "\n";
+    lines += xml_text(text) + "\n";
   }
   return lines;
 }
 
 std::string test_case(std::string_view model, std::string_view name, std::string_view content) {
   const std::string head =
-      fmt::format("    <testcase classname=\"{}\" name=\"{}\"", xml(model), xml(name));
+      fmt::format("    <testcase classname=\"{}\" name=\"{}\"", xml_text(model), xml_text(name));
   return content.empty() ? head + "/>\n" : fmt::format("{}>\n{}    </testcase>\n", head, content);
 }
 
 std::string outcome(std::string_view element, std::string_view message,
                     const std::vector<std::string>& details) {
-  return details.empty() ? fmt::format("      <{} message=\"{}\"/>\n", element, xml(message))
+  return details.empty() ? fmt::format("      <{} message=\"{}\"/>\n", element, xml_text(message))
                          : fmt::format("      <{0} message=\"{1}\">{2}</{0}>\n", element,
-                                       xml(message), lines_of(details));
+                                       xml_text(message), lines_of(details));
 }
 
 } // namespace

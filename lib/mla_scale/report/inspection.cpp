@@ -43,14 +43,16 @@ std::vector<Note> notes_of(const MlaConfig& config, const scale::SoftmaxScale& s
                                                                            : "DeepSeek rule")));
   }
   if (config.told_by_keys) {
-    notes.push_back(at(config.extras.compress_ratios.origin,
-                       "compress_ratios and head_dim make this DeepSeek V4 style, whatever its name says"));
+    notes.push_back(
+        at(config.extras.compress_ratios.origin,
+           "compress_ratios and head_dim make this DeepSeek V4 style, whatever its name says"));
   }
   const model::Sourced<std::int64_t>& key = config.dims.qk_head_dim_key;
   if (key && !config.family->reads_qk_head_dim && *key != *config.dims.qk_head_dim) {
-    notes.push_back(at(key.origin, fmt::format("qk_head_dim {} is not looked at: the width is qk_nope_head_dim + "
-                                               "qk_rope_head_dim = {}",
-                                               *key, *config.dims.qk_head_dim)));
+    notes.push_back(at(
+        key.origin, fmt::format("qk_head_dim {} is not looked at: the width is qk_nope_head_dim + "
+                                "qk_rope_head_dim = {}",
+                                *key, *config.dims.qk_head_dim)));
   }
   if (config.format == model::Format::gguf
       && config.model_type.origin.kind == model::Origin::Kind::derived) {
@@ -84,9 +86,10 @@ std::vector<Note> notes_of(const MlaConfig& config, const scale::SoftmaxScale& s
   }
   if (scale.disputed) {
     const model::Origin& origin = rope.apply_scaling ? rope.apply_scaling.origin : rope.type.origin;
-    notes.push_back(Note{fmt::format("engines disagree about this scale; the key that decides is {}",
-                                     scale.deciding_key),
-                         scale.deciding_key, origin.position});
+    notes.push_back(
+        Note{fmt::format("engines disagree about this scale; the key that decides is {}",
+                         scale.deciding_key),
+             scale.deciding_key, origin.position});
   }
   return notes;
 }

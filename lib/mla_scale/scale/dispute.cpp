@@ -29,9 +29,12 @@ void set_dispute(const MlaConfig& config, SoftmaxScale& scale) {
   const bool on = config.format == Format::mistral ? !off : rope.apply_scaling && !off;
   if (mistral && !on) {
     scale.disputed = true;
-    scale.deciding_key = rope.apply_scaling ? rope.apply_scaling.origin.pointer : rope.container_pointer;
+    scale.deciding_key =
+        rope.apply_scaling ? rope.apply_scaling.origin.pointer : rope.container_pointer;
     scale.alternatives = {
-        {scale.base, "apply_scale is false, as Mistral publishes it: YaRN frequencies without magnitude", {}},
+        {scale.base,
+         "apply_scale is false, as Mistral publishes it: YaRN frequencies without magnitude",
+         {}},
         {with, "apply_scale is not looked at, and mscale_all_dim is 1", {}}};
   } else if (off && all_dim != 0) {
     scale.disputed = true;
@@ -47,11 +50,12 @@ void set_dispute(const MlaConfig& config, SoftmaxScale& scale) {
     const double plain_yarn = yarn_magnitude(*rope.factor, 1.0);
     scale.disputed = true;
     scale.deciding_key = config.gguf.architecture + ".rope.scaling.yarn_log_multiplier";
-    scale.alternatives = {{scale.base, "yarn_log_multiplier is missing: mscale_all_dim is taken for 0", {}},
-                          {scale.base * plain_yarn * plain_yarn,
-                           "a missing yarn_log_multiplier still multiplies by "
-                           "(1 + 0.1 ln factor)^2",
-                           {}}};
+    scale.alternatives = {
+        {scale.base, "yarn_log_multiplier is missing: mscale_all_dim is taken for 0", {}},
+        {scale.base * plain_yarn * plain_yarn,
+         "a missing yarn_log_multiplier still multiplies by "
+         "(1 + 0.1 ln factor)^2",
+         {}}};
   }
 }
 

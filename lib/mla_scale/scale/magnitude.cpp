@@ -66,7 +66,8 @@ Magnitude magnitude_of(const MlaConfig& config) {
     return {false, 0, "YaRN's magnitude is switched off", rope.apply_scaling.origin};
   }
   const bool switched_on = rope.apply_scaling && *rope.apply_scaling && !rope.mscale_all_dim;
-  if (config.format == Format::mistral || (config.family->rule == ScaleRule::mistral && switched_on)) {
+  if (config.format == Format::mistral
+      || (config.family->rule == ScaleRule::mistral && switched_on)) {
     return {true, 1.0, "apply_scale is not false, which means mscale_all_dim 1",
             rope.apply_scaling.origin};
   }

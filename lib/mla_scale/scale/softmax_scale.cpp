@@ -122,13 +122,17 @@ Result<SoftmaxScale> derive_softmax_scale(const MlaConfig& config) {
     return *error;
   }
   const bool possible = std::isfinite(scale.prefill) && scale.mscale > 0
-                        && (!scale.cos_sin_factor || (std::isfinite(*scale.cos_sin_factor) && *scale.cos_sin_factor > 0));
+                        && (!scale.cos_sin_factor
+                            || (std::isfinite(*scale.cos_sin_factor) && *scale.cos_sin_factor > 0));
   if (!possible) {
-    const model::Origin& origin = config.rope.mscale_all_dim ? config.rope.mscale_all_dim.origin : config.rope.factor.origin;
-    return Error{ErrorKind::schema,
-                 fmt::format("factor {} with these mscale keys gives g = {}, which no scale can be built from",
-                             format_number(config.rope.factor.value_or(1)), format_number(scale.mscale)),
-                 config.source, origin.pointer, origin.position};
+    const model::Origin& origin =
+        config.rope.mscale_all_dim ? config.rope.mscale_all_dim.origin : config.rope.factor.origin;
+    return Error{
+        ErrorKind::schema,
+        fmt::format(
+            "factor {} with these mscale keys gives g = {}, which no scale can be built from",
+            format_number(config.rope.factor.value_or(1)), format_number(scale.mscale)),
+        config.source, origin.pointer, origin.position};
   }
   set_beside(config, scale);
   set_dispute(config, scale);

@@ -24,7 +24,8 @@ struct Step {
 struct Alternative {
   double value = 0;
   std::string when;
-  std::vector<std::string> engines; ///< identifiers of the engines table; filled in by who may see it
+  std::vector<std::string>
+      engines; ///< identifiers of the engines table; filled in by who may see it
 };
 
 /// The softmax scale that a model's own law asks for, and how it comes about.
