@@ -232,14 +232,14 @@ std::optional<LinearFit> fit_factors(const Predictor& predictor, const Mechanism
 std::optional<LinearFit> fit_from_starts(const Predictor& predictor, const Mechanism& mechanism,
                                          std::span<const std::size_t> probe,
                                          std::span<const std::size_t> rows, FitSource source,
-                                         const FitDirections& directions_,
+                                         const FitDirections& fit_directions,
                                          std::span<const Factors> starts) {
   // Mean square residual, in units of the output's rounding, above which a fit explains nothing:
   // logits rounded to the dtype leave some tens.
   const double hopeless = source == FitSource::out ? 400.0 : 1e9;
   std::optional<LinearFit> best;
   for (const auto& start : starts) {
-    auto fit = fit_factors(predictor, mechanism, probe, source, directions_, start, 12);
+    auto fit = fit_factors(predictor, mechanism, probe, source, fit_directions, start, 12);
     if (fit && std::isfinite(fit->objective) && (!best || fit->objective < best->objective)) {
       best = std::move(fit);
     }
@@ -247,7 +247,7 @@ std::optional<LinearFit> fit_from_starts(const Predictor& predictor, const Mecha
   if (!best || best->objective > hopeless) {
     return std::nullopt;
   }
-  return fit_factors(predictor, mechanism, rows, source, directions_, best->factors);
+  return fit_factors(predictor, mechanism, rows, source, fit_directions, best->factors);
 }
 
 std::vector<double> scale_starts(const Predictor& predictor, const Mechanism& mechanism,
