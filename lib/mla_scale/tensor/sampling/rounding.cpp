@@ -26,7 +26,7 @@ const Format& format_of(Dtype dtype) {
 template <typename Unsigned>
 std::size_t put(Unsigned bits, std::byte* to) {
   for (std::size_t i = 0; i < sizeof bits; ++i) {
-    to[i] = static_cast<std::byte>(bits >> (8 * i) & 0xFFU);
+    to[i] = static_cast<std::byte>(static_cast<std::uint64_t>(bits) >> (8 * i) & 0xFFU);
   }
   return sizeof bits;
 }
