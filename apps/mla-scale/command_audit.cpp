@@ -69,6 +69,12 @@ bool report_error(const Error& error) {
 /// Writes or compares the snapshot. False when it cannot be read or written.
 bool apply_snapshot(const Options& options, audit::Audit& result) {
   const audit::Snapshot now = audit::take_snapshot(result);
+  if (options.bless && result.has_input_failure()) {
+    // A mistyped path must not replace a good record; the failure itself is the verdict.
+    print_error(
+        fmt::format("{}: not written, since an input failed", escape_control(options.snapshot)));
+    return true;
+  }
   if (options.bless) {
     const Result<void> written = write_file(options.snapshot, audit::write_snapshot(now));
     return written ? true : report_error(written.error());
