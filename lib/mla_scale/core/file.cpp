@@ -1,10 +1,11 @@
+#include <mla_scale/core/atomic_file.hpp>
 #include <mla_scale/core/file.hpp>
-#include <mla_scale/core/temporary_name.hpp>
 
 #include <fmt/format.h>
 
 #include <cerrno>
 #include <cstring>
+#include <span>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -125,42 +126,27 @@ Result<std::string> read_stdin(std::size_t max_bytes) {
 }
 
 Result<void> write_file(const std::filesystem::path& path, std::string_view content) {
-  // A symbolic link keeps pointing where it did, and /dev/null stays a device: only regular files
-  // are replaced.
+  // A device such as /dev/null stays what it is; a regular file is replaced in one step.
   std::error_code ignored;
-  const std::filesystem::path resolved = std::filesystem::weakly_canonical(path, ignored);
-  const std::filesystem::path target = ignored ? path : resolved;
-  const bool replace = !std::filesystem::exists(target, ignored)
-                       || std::filesystem::is_regular_file(target, ignored);
-  const std::filesystem::path written =
-      replace ? std::filesystem::path(fmt::format("{}.{}.tmp", target.string(), ::getpid()))
-              : target;
-  const TemporaryName registered = replace ? TemporaryName(written) : TemporaryName();
-  const auto failed = [&](int code) {
-    if (replace) {
-      ::unlink(written.c_str());
+  if (std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored)) {
+    const Descriptor file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    int code = file.get() < 0 ? errno : write_all(file.get(), content);
+    if (code == 0 && ::fsync(file.get()) != 0 && errno != EINVAL && errno != ENOSYS
+        && errno != EROFS) {
+      code = errno;
     }
-    return failure(ErrorKind::write, path,
-                   fmt::format("cannot be written: {}", std::strerror(code)));
-  };
-  {
-    const int flags = O_WRONLY | O_CLOEXEC | (replace ? O_CREAT | O_EXCL : 0);
-    const Descriptor file(::open(written.c_str(), flags, 0666));
-    if (file.get() < 0) {
-      return failure(ErrorKind::write, path,
-                     fmt::format("cannot be written: {}", std::strerror(errno)));
-    }
-    if (const int code = write_all(file.get(), content); code != 0) {
-      return failed(code);
-    }
-    if (::fsync(file.get()) != 0 && errno != EINVAL && errno != ENOSYS && errno != EROFS) {
-      return failed(errno);
-    }
+    return code == 0 ? Result<void>()
+                     : failure(ErrorKind::write, path,
+                               fmt::format("cannot be written: {}", std::strerror(code)));
   }
-  if (replace && ::rename(written.c_str(), target.c_str()) != 0) {
-    return failed(errno);
+  Result<AtomicFile> file = AtomicFile::create(path, content.size());
+  if (!file) {
+    return file.error();
   }
-  return {};
+  if (Result<void> written = file->write_at(0, std::as_bytes(std::span(content))); !written) {
+    return written;
+  }
+  return file->commit();
 }
 
 } // namespace mla_scale
