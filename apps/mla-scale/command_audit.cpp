@@ -1,6 +1,7 @@
 #include "command_audit.hpp"
 
 #include "inputs.hpp"
+#include "one_of.hpp"
 #include "output.hpp"
 #include "progress.hpp"
 
@@ -183,9 +184,9 @@ void add_options(CLI::App& app, Options& options) {
       ->type_name("ID")
       ->check(check_rule_name);
   app.add_option("--fail-on", options.fail_on,
-                 "Exit with 1 for findings at least this bad: error (the default), warning, note, "
-                 "never. Published models have warnings, where engines disagree about them")
-      ->check(CLI::IsMember({"error", "warning", "note", "never"}))
+                 "Exit with 1 for findings at least this bad: error, warning, note, never. "
+                 "Published models have warnings, where engines disagree about them")
+      ->check(OneOf({"error", "warning", "note", "never"}))
       ->type_name("SEVERITY")
       ->option_text("SEVERITY");
   CLI::Option* snapshot =

@@ -2,6 +2,7 @@
 
 #include "check_command.hpp"
 #include "inputs.hpp"
+#include "one_of.hpp"
 #include "output.hpp"
 
 #include <mla_scale/check/check.hpp>
@@ -138,7 +139,7 @@ Action setup_check(CLI::App& app) {
                  "What the GPU saved: .safetensors, .npz, .npy, .pt, or directories of them")
       ->required();
   app.add_option("--phase", options->phase, "prefill or decode")
-      ->check(CLI::IsMember({"prefill", "decode"}))
+      ->check(OneOf({"prefill", "decode"}))
       ->type_name("PHASE")
       ->option_text("PHASE");
   app.add_option("--scale", options->scale, "Softmax scale of the reference, not the model's")
@@ -148,11 +149,11 @@ Action setup_check(CLI::App& app) {
   app.add_option("--heads", options->heads, "Only these heads of the capture, such as 0,3,8-15")
       ->type_name("LIST");
   app.add_option("--rows", options->rows,
-                 "Only these query rows, such as 0-63,1000; auto for a sample that\n"
+                 "Only these query rows, such as 0-63,1000; auto for a sample that "
                  "says what it catches; all. Unless given, auto where all would take long")
       ->type_name("SPEC");
   app.add_option("--precision", options->precision, "Products of the reference in f64 or f32")
-      ->check(CLI::IsMember({"f64", "f32"}))
+      ->check(OneOf({"f64", "f32"}))
       ->type_name("PRECISION")
       ->option_text("PRECISION");
   app.add_option("--threads", options->threads, "Threads; 0 for one a processor")
@@ -162,7 +163,7 @@ Action setup_check(CLI::App& app) {
   app.add_option("--layout", options->layout,
                  "Layout of q, k, v and out where shapes leave it open")
       ->transform(plain_layout)
-      ->check(CLI::IsMember({"thd", "bthd", "bhtd"}))
+      ->check(OneOf({"thd", "bthd", "bhtd"}))
       ->type_name("LAYOUT")
       ->option_text("thd|bthd|bhtd");
   app.add_flag("--no-diagnose", options->no_diagnose, "Only judge; do not look for the cause");

@@ -1,5 +1,6 @@
 #include "command_explain.hpp"
 
+#include "man_page.hpp"
 #include "output.hpp"
 
 #include <mla_scale/core/text.hpp>
@@ -23,15 +24,20 @@ struct Options {
   OutputOptions output;
 };
 
-constexpr std::string_view k_schema_id = "schema";
+/// What is printed as it is, beside the entries of tables.
+struct Document {
+  explain::Entry entry;
+  std::string (*text)(const CLI::App& root);
+};
 
-/// What stands in the list for the JSON Schema, which is printed as it is.
-const explain::Entry& schema_entry() {
-  static const explain::Entry k_entry{std::string(k_schema_id),
-                                      "schema",
-                                      "JSON Schema of the reports of every command, -f json",
-                                      {}};
-  return k_entry;
+const std::vector<Document>& documents() {
+  static const std::vector<Document> k_documents = {
+      {{"schema", "schema", "JSON Schema of the reports of every command, -f json", {}},
+       [](const CLI::App&) { return std::string(report::json_schema()); }},
+      {{"man", "manual", "the manual page of mla-scale, for man -l -", {}},
+       [](const CLI::App& root) { return man_page(describe(root)); }},
+  };
+  return k_documents;
 }
 
 /// The entries to show, or nothing after a complaint about an unknown identifier.
@@ -41,7 +47,9 @@ std::vector<const explain::Entry*> chosen(const Options& options) {
     for (const explain::Entry& entry : explain::entries()) {
       entries.push_back(&entry);
     }
-    entries.push_back(&schema_entry());
+    for (const Document& document : documents()) {
+      entries.push_back(&document.entry);
+    }
     return entries;
   }
   for (const std::string& id : options.ids) {
@@ -59,16 +67,14 @@ std::vector<const explain::Entry*> chosen(const Options& options) {
   return entries;
 }
 
-ExitCode print_schema(const Options& options) {
-  return write_outputs(
-      options.output,
-      [](std::string_view, const TerminalStyle&) { return std::string(report::json_schema()); },
-      ExitCode::fine);
-}
-
-ExitCode run_explain(const Options& options) {
-  if (options.ids.size() == 1 && options.ids.front() == k_schema_id) {
-    return print_schema(options);
+ExitCode run_explain(const Options& options, const CLI::App& root) {
+  for (const Document& document : documents()) {
+    if (options.ids.size() == 1 && options.ids.front() == document.entry.id) {
+      const auto render = [&](std::string_view, const TerminalStyle&) {
+        return document.text(root);
+      };
+      return write_outputs(options.output, render, ExitCode::fine);
+    }
   }
   const std::vector<const explain::Entry*> entries = chosen(options);
   if (entries.empty()) {
@@ -88,12 +94,12 @@ ExitCode run_explain(const Options& options) {
 
 Action setup_explain(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  CLI::Option* ids =
-      app.add_option("ID", options->ids,
-                     "A rule (MLA303 or its slug), engine, family, law or hypothesis; or schema");
+  CLI::Option* ids = app.add_option(
+      "ID", options->ids,
+      "A rule (MLA303 or its slug), engine, family, law or hypothesis; or schema, man");
   app.add_flag("--list", options->list, "List every identifier; the same as no ID")->excludes(ids);
   add_output_options(app, options->output, k_formats);
-  return [options] { return run_explain(*options); };
+  return [options, &app] { return run_explain(*options, *app.get_parent()); };
 }
 
 } // namespace mla_scale::cli

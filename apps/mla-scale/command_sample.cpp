@@ -1,6 +1,7 @@
 #include "command_sample.hpp"
 
 #include "inputs.hpp"
+#include "one_of.hpp"
 #include "output.hpp"
 
 #include <mla_scale/core/text.hpp>
@@ -122,20 +123,20 @@ Action setup_sample(CLI::App& app) {
       ->type_name("N")
       ->capture_default_str();
   app.add_option("--dtype", options->dtype, "bf16, fp16 or fp32")
-      ->check(CLI::IsMember({"bf16", "fp16", "fp32"}))
+      ->check(OneOf({"bf16", "fp16", "fp32"}))
       ->type_name("DTYPE")
       ->option_text("DTYPE");
   app.add_option("--distribution", options->distribution,
                  "realistic (spread logits, a sink, locality), gaussian, peaked, or flat, which "
                  "hides bugs")
-      ->check(CLI::IsMember({"realistic", "gaussian", "flat", "peaked"}))
+      ->check(OneOf({"realistic", "gaussian", "flat", "peaked"}))
       ->type_name("NAME")
       ->option_text("NAME");
   app.add_option("--threads", parameters.threads,
                  "Threads, 0 for as many as the machine has; never changes the bytes")
       ->type_name("N");
   app.add_option("-f,--format", options->format, "Format on standard output: text, json")
-      ->check(CLI::IsMember({"text", "json"}))
+      ->check(OneOf({"text", "json"}))
       ->type_name("FORMAT")
       ->option_text("FORMAT");
   return [options] { return sample(*options); };

@@ -10,54 +10,82 @@
 
 namespace mla_scale::cli {
 
+inline constexpr Example k_examples[] = {
+    {"mla-scale inspect models/DeepSeek-V3", "what attention the model wants, derived"},
+    {"mla-scale audit models", "what is wrong with a directory of models"},
+    {"mla-scale check models/DeepSeek-V3 dump.safetensors", "is this dump of a GPU right"},
+};
+
+inline constexpr Example k_inspect_examples[] = {
+    {"mla-scale inspect models/DeepSeek-V3", "one model: dims, rope and both softmax scales"},
+    {"mla-scale inspect models --format json", "every model below a directory, for a program"},
+    {"cat config.json | mla-scale inspect -", "a config that is nowhere on disk"},
+};
+
+inline constexpr Example k_engines_examples[] = {
+    {"mla-scale engines models/DeepSeek-V3", "every engine, those that differ first"},
+    {"mla-scale engines config.json --engine vllm --engine vllm@32623",
+     "vLLM now, and as of its regression"},
+    {"mla-scale engines models --format json", "a matrix of models and engines"},
+};
+
+inline constexpr Example k_audit_examples[] = {
+    {"mla-scale audit models/DeepSeek-V3", "what is wrong with one model"},
+    {"mla-scale audit models --ignore MLA204 --fail-on warning", "stricter, but for one rule"},
+    {"mla-scale audit models --snapshot snapshot.json --bless", "write down how things stand"},
+    {"mla-scale audit models --snapshot snapshot.json", "exit with 1 when anything has drifted"},
+    {"mla-scale audit models -o sarif:audit.sarif -o junit:audit.xml", "reports for a CI system"},
+};
+
+inline constexpr Example k_check_examples[] = {
+    {"mla-scale check models/DeepSeek-V3 dump.safetensors", "one file with inputs and outputs"},
+    {"mla-scale check config.json inputs.safetensors out.safetensors --phase decode",
+     "inputs of sample, outputs of an absorbed decode kernel"},
+    {"mla-scale check config.json dumps/layer0 --heads 0,1 -o junit:check.xml",
+     "a directory of tensors; two heads; a report for CI"},
+};
+
+inline constexpr Example k_sample_examples[] = {
+    {"mla-scale sample models/DeepSeek-V3 -o inputs.safetensors --heads 8",
+     "inputs for eight heads of a prefill kernel"},
+    {"mla-scale sample config.json -o step.safetensors --seq-len 1 --prefix-len 99",
+     "one step of decode, every head"},
+};
+
+inline constexpr Example k_completion_examples[] = {
+    {"source <(mla-scale completion bash)", "for this bash"},
+    {"mla-scale completion zsh > ~/.zfunc/_mla-scale", "for zsh, with ~/.zfunc in fpath"},
+    {"mla-scale completion fish > ~/.config/fish/completions/mla-scale.fish", "for fish"},
+};
+
+inline constexpr Example k_explain_examples[] = {
+    {"mla-scale explain MLA303", "one rule of audit"},
+    {"mla-scale explain softmax-scale", "the law"},
+    {"mla-scale explain scale.latent_width vllm@32623", "a bug, and an engine that had it"},
+    {"mla-scale explain --list --format json", "every identifier, for a program"},
+    {"mla-scale explain man | man -l -", "the manual page"},
+};
+
 /// One row a command, in the order of --help. Each stands in a file of its own, command_<name>.cpp.
 inline constexpr Command k_commands[] = {
     {"inspect", "What attention a model wants, and its softmax scales derived step by step",
-     "Examples:\n"
-     "  mla-scale inspect models/DeepSeek-V3\n"
-     "  mla-scale inspect zoo --format json\n"
-     "  curl -s URL/config.json | mla-scale inspect -\n",
-     setup_inspect},
+     k_inspect_examples, setup_inspect},
     {"engines", "What each inference and training engine would compute from the same config",
-     "Examples:\n"
-     "  mla-scale engines models/DeepSeek-V3\n"
-     "  mla-scale engines config.json --engine vllm --engine vllm@32623\n"
-     "  mla-scale engines zoo --format json\n",
-     setup_engines},
+     k_engines_examples, setup_engines},
     {"audit", "What is wrong with configs, what engines trip over, what has drifted",
-     "Examples:\n"
-     "  mla-scale audit models/DeepSeek-V3\n"
-     "  mla-scale audit zoo --ignore MLA204 --fail-on warning\n"
-     "  mla-scale audit zoo --snapshot zoo/snapshot.json --bless\n"
-     "  mla-scale audit zoo -o sarif:audit.sarif -o junit:audit.xml\n",
-     setup_audit},
-    {"check", "What a GPU produced against attention in float64: the verdict, and the bug's name",
-     "Examples:\n"
-     "  mla-scale check models/DeepSeek-V3 dump.safetensors\n"
-     "  mla-scale check models/DeepSeek-V3 inputs.safetensors out.pt --phase decode\n"
-     "  mla-scale check config.json dumps/layer0 --heads 0-3 -o junit:check.xml\n",
-     setup_check},
-    {"sample", "Random inputs of attention for the GPU side, as safetensors",
-     "Tensors, shapes and names: q [Tq,H,P+R], k [Tk,H,P+R], v [Tk,H,V] after RoPE; kv_c [Tk,L],\n"
-     "k_pe [Tk,R], kv_b_proj [H*(P+V),L]; q_pre, k_pe_pre before RoPE; positions_q, positions_k.\n"
-     "Keys are causal, bottom-right aligned: query i sees keys 0 to i + prefix.\n"
-     "Examples:\n"
-     "  mla-scale sample models/DeepSeek-V3 -o inputs.safetensors --heads 8\n"
-     "  mla-scale sample config.json -o inputs.safetensors --seq-len 512 --prefix-len 96 --seed "
-     "1\n",
-     setup_sample},
-    {"completion", "A completion script for bash, zsh or fish",
-     "Examples:\n"
-     "  source <(mla-scale completion bash)\n"
-     "  mla-scale completion zsh > ~/.zfunc/_mla-scale\n"
-     "  mla-scale completion fish > ~/.config/fish/completions/mla-scale.fish\n",
+     k_audit_examples, setup_audit},
+    {"check", "What a GPU produced against attention in float64: verdict, and the bug's name",
+     k_check_examples, setup_check},
+    {"sample", "Random inputs of attention for the GPU side, as safetensors", k_sample_examples,
+     setup_sample,
+     "Tensors, shapes and names: q [Tq,H,P+R], k [Tk,H,P+R], v [Tk,H,V] after RoPE;\n"
+     "kv_c [Tk,L], k_pe [Tk,R], kv_b_proj [H*(P+V),L]; q_pre, k_pe_pre before RoPE;\n"
+     "positions_q, positions_k. Keys are causal, bottom-right aligned: query i sees\n"
+     "keys 0 to i + prefix.\n"},
+    {"completion", "A completion script for bash, zsh or fish", k_completion_examples,
      setup_completion},
     {"explain", "What an identifier means: rules, engines, families, laws, hypotheses",
-     "Examples:\n"
-     "  mla-scale explain MLA303\n"
-     "  mla-scale explain softmax-scale\n"
-     "  mla-scale explain --list --format json\n",
-     setup_explain},
+     k_explain_examples, setup_explain},
 };
 
 } // namespace mla_scale::cli

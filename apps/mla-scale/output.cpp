@@ -1,5 +1,7 @@
 #include "output.hpp"
 
+#include "one_of.hpp"
+
 #include <mla_scale/core/file.hpp>
 #include <mla_scale/core/text.hpp>
 
@@ -32,7 +34,7 @@ void add_output_options(CLI::App& app, OutputOptions& options,
   const std::vector<std::string> names(formats.begin(), formats.end());
   const std::string listed = fmt::format("{}", fmt::join(names, ", "));
   app.add_option("-f,--format", options.format, "Format on standard output: " + listed)
-      ->check(CLI::IsMember(names))
+      ->check(OneOf(names))
       ->type_name("FORMAT")
       ->option_text("FORMAT");
   app.add_option("-o,--output", options.files, "Also write FORMAT to FILE; may be repeated")
@@ -48,7 +50,7 @@ void add_output_options(CLI::App& app, OutputOptions& options,
         return std::string();
       });
   app.add_option("--color", options.color, "Colour on standard output: auto, always, never")
-      ->check(CLI::IsMember({"auto", "always", "never"}))
+      ->check(OneOf({"auto", "always", "never"}))
       ->type_name("WHEN")
       ->option_text("WHEN");
 }

@@ -23,11 +23,6 @@ private:
   }
 };
 
-/// `text` broken into lines of at most `width` columns at spaces, each line after the first
-/// indented by `indent`. Bytes of UTF-8 sequences count as one column. A single word longer than
-/// the line is not broken.
-[[nodiscard]] std::string wrap(std::string_view text, int width, int indent);
-
 /// `head`, then `text` wrapped behind it: further lines start below the first letter of `text`.
 /// Ends with a newline. `head` may hold colour; `head_columns` is the room it takes on screen.
 [[nodiscard]] std::string hanging(std::string_view head, int head_columns, std::string_view text,
