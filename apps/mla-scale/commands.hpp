@@ -5,6 +5,7 @@
 #include "command_completion.hpp"
 #include "command_engines.hpp"
 #include "command_explain.hpp"
+#include "command_hook.hpp"
 #include "command_inspect.hpp"
 #include "command_sample.hpp"
 
@@ -52,6 +53,12 @@ inline constexpr Example k_sample_examples[] = {
      "one step of decode, every head"},
 };
 
+inline constexpr Example k_hook_examples[] = {
+    {"mla-scale hook transformers > mla_hook.py", "then: mla_hook.install(model)"},
+    {"mla-scale hook vllm > mla_hook.py", "then: vllm serve with it as worker extension"},
+    {"mla-scale hook --list", "what each captures, and how"},
+};
+
 inline constexpr Example k_completion_examples[] = {
     {"source <(mla-scale completion bash)", "for this bash"},
     {"mla-scale completion zsh > ~/.zfunc/_mla-scale", "for zsh, with ~/.zfunc in fpath"},
@@ -82,6 +89,10 @@ inline constexpr Command k_commands[] = {
      "kv_c [Tk,L], k_pe [Tk,R], kv_b_proj [H*(P+V),L]; q_pre, k_pe_pre before RoPE;\n"
      "positions_q, positions_k. Keys are causal, bottom-right aligned: query i sees\n"
      "keys 0 to i + prefix.\n"},
+    {"hook", "A Python file that captures attention inside an engine, for check", k_hook_examples,
+     setup_hook,
+     "The file says at its top how to use it. It needs torch and safetensors, changes\n"
+     "no result, and writes a .safetensors for each chosen layer, which check reads.\n"},
     {"completion", "A completion script for bash, zsh or fish", k_completion_examples,
      setup_completion},
     {"explain", "What an identifier means: rules, engines, families, laws, hypotheses",

@@ -35,6 +35,7 @@ TEST_CASE("the JSON of every command validates against the shipped schema", "[cl
         std::string("inspect no/such/path"), std::string("engines testdata/zoo"),
         std::string("audit testdata/zoo"), std::string("audit testdata/bad"),
         std::string("explain MLA303 softmax-scale"), std::string("explain --list"),
+        std::string("hook --list"), std::string("hook transformers"),
         "check testdata/zoo/deepseek-ai--DeepSeek-V3 " + captures + "v3_flash_bf16.safetensors",
         "check testdata/zoo/deepseek-ai--DeepSeek-V3 " + captures
             + "v3_latent_width_bf16.safetensors"}) {
