@@ -53,7 +53,7 @@ class Recorder:
         self.kernel = kernel
         self.calls: List[Call] = []
         self.products: List[Tuple[Any, Any, Any]] = []
-        self.rotations: List[Tuple[Any, Any, Any]] = []  # q and k before, q after
+        self.rotations: List[Tuple[Any, Any]] = []  # before and after
         self.latent: Any = None
         self._thread = threading.get_ident()
         self._inside = 0
@@ -100,13 +100,22 @@ class Recorder:
         return self._outermost(function, record)
 
     def rotary(self, function: Callable) -> Callable:
-        def record(result: Any, q: Any, k: Any, *_: Any, **__: Any) -> None:
-            self.rotations.append((q, k, result[0]))
+        def record(result: Any, *args: Any, **_: Any) -> None:  # (q, k, cos, sin) or (x, cos, sin)
+            for before, after in zip(args, result if isinstance(result, tuple) else (result,)):
+                if after.shape == before.shape and len(self.rotations) < 8:
+                    self.rotations.append((before, after))
 
         return self._outermost(function, record)
 
     def keep_latent(self, _: Any, args: Sequence[Any]) -> None:
         self.latent = args[0]
+
+    def before_rotation(self, after: Any) -> Any:
+        """What was rotated into `after`: found by its value, since an indexer rotates too."""
+        for before, result in self.rotations:
+            if result.shape == after.shape and torch.equal(result, after):
+                return before
+        return None
 
     def call(self) -> Call:
         """The one attention of this layer: the last call, or two products of remote code."""
@@ -154,7 +163,7 @@ def capture(recorder: Recorder, writer: Writer, positions: Any) -> Tuple[Dict[st
     padding = max(0, queries - (end - first))  # query rows of left padding
     part = writer.parts([queries - padding], [end - first])[0]
     rows, columns, kept = slice(padding, padding + part.queries), slice(first, first + part.keys), writer.heads(heads)
-    nope, rope = module.qk_nope_head_dim, module.qk_rope_head_dim
+    nope = module.qk_nope_head_dim
 
     def by_token(tensor: Any, window: slice) -> Any:  # [B, H, T, D] -> [T, H, D]
         return tensor[0, :kept, window].transpose(0, 1)
@@ -173,10 +182,12 @@ def capture(recorder: Recorder, writer: Writer, positions: Any) -> Tuple[Dict[st
         tensors["kv_c"] = recorder.latent[0, columns]
         tensors["k_pe"] = call.key[0, 0, columns, nope:]
         tensors["kv_b_proj"] = weight[: kept * (nope + module.v_head_dim)]
-    for q, k, after in recorder.rotations if queries == keys and positions is not None else ():
-        if tuple(after.shape) == tuple(q.shape) == (*call.query.shape[:3], rope) and torch.equal(after, call.query[..., nope:]):
-            tensors["q_pre"], tensors["k_pe_pre"] = by_token(q, rows), k[0, 0, columns]
-            tensors["positions_q"] = tensors["positions_k"] = positions[0, columns] if positions.dim() == 2 else positions[columns]
+    q_pre = recorder.before_rotation(call.query[..., nope:])
+    k_pre = recorder.before_rotation(call.key[:, :1, :, nope:])
+    if queries == keys and positions is not None and q_pre is not None and k_pre is not None:
+        tensors["q_pre"], tensors["k_pe_pre"] = by_token(q_pre, rows), k_pre[0, 0, columns]
+        line = positions[0] if positions.dim() == 2 else positions
+        tensors["positions_q"], tensors["positions_k"] = line[rows], line[columns]
     # Two names of one memory are refused by safetensors.
     tensors = {name: tensor.clone() for name, tensor in tensors.items()}
     default = call.scale is None and call.kernel != "matmul"
