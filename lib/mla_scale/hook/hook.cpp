@@ -14,7 +14,7 @@ std::span<const Hook> hooks() {
        "q, k, v, out; kv_c, k_pe, kv_b_proj; q_pre, k_pe_pre and positions; lse where the kernel "
        "returns one; by wrapping the attention function in use, scaled_dot_product_attention and "
        "the model's rotary functions",
-       "not run yet", transformers_python()},
+       "transformers 5.17 with PyTorch 2.11 on an H100", transformers_python()},
       {"vllm",
        "prefill and decode: q, out; kv_c and k_pe, those of earlier tokens from the paged cache; "
        "w_uk, w_uv; k, v and lse of a prefill without context; by wrapping "
