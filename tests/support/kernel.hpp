@@ -58,7 +58,9 @@ struct Shape {
 struct Kernel {
   double scale = 0.0;
   std::function<double(double)> logit = exact; ///< of <q, k> and of scale · <q, k>
+  bool rounds_product = true;                  ///< false: `logit` only of scale · <q, k>
   std::function<double(double)> probability = to_bf16;
+  bool sums_rounded = false; ///< the probabilities as they were rounded
   std::function<double(double)> output = to_bf16;
   std::function<double(double)> lse = to_f32;
   std::function<std::int64_t(std::int64_t row, std::int64_t visible)> visible =
@@ -132,13 +134,13 @@ inline void attend(Run& run, const Kernel& kernel) {
         for (std::int64_t c = 0; c < width; ++c) {
           dot += q[c] * k[c];
         }
-        p.push_back(kernel.logit(kernel.scale * kernel.logit(dot)));
+        p.push_back(kernel.logit(kernel.scale * (kernel.rounds_product ? kernel.logit(dot) : dot)));
       }
       const double maximum = *std::max_element(p.begin(), p.end());
       double total = 0.0;
       for (double& x : p) {
         x = std::exp(x - maximum);
-        total += x;
+        total += kernel.sums_rounded ? kernel.probability(x) : x;
       }
       std::fill(sum.begin(), sum.end(), 0.0);
       for (std::int64_t j = 0; j < n; ++j) {

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace mla_scale::check {
 namespace {
@@ -208,18 +209,9 @@ std::string choose_rows(Problem& problem, RowChoice choice) {
   return note + (choice == RowChoice::by_cost ? "; --rows all computes every row" : "");
 }
 
-} // namespace
-
-std::string_view to_string(Phase phase) {
-  return phase == Phase::prefill ? "prefill" : "decode";
-}
-
-Result<Check> check_capture(const model::MlaConfig& config, const scale::SoftmaxScale& scale,
+Result<Check> check_as_read(const model::MlaConfig& config, const scale::SoftmaxScale& scale,
                             const std::vector<std::filesystem::path>& files,
                             const Options& options) {
-  if (const auto mla = require_mla(config); !mla) {
-    return mla.error();
-  }
   const tensor::Geometry geometry = geometry_of(config);
   auto capture = tensor::read_capture(files, geometry, {options.layout});
   if (!capture) {
@@ -294,6 +286,77 @@ Result<Check> check_capture(const model::MlaConfig& config, const scale::Softmax
     }
   }
   return check;
+}
+
+/// How wrong a check's out is.
+double error_of(const Check& check) {
+  return check.judgement.tensors.empty() ? std::numeric_limits<double>::infinity()
+                                         : check.judgement.tensors.front().sums.relative_rms();
+}
+
+/// Shapes such as [B, 4, 8, D] can hold tokens before heads and heads before tokens. Where one
+/// reading does not match, or neither is likelier, the values say which was meant: a wrong one
+/// cannot match. An answer that both readings give needs no choice.
+Result<Check> settle_layout(const model::MlaConfig& config, const scale::SoftmaxScale& scale,
+                            const std::vector<std::filesystem::path>& files, const Options& options,
+                            Result<Check> first) {
+  std::vector<Check> others;
+  for (const char* layout : {"thd", "htd"}) {
+    const auto capture = tensor::read_capture(files, geometry_of(config), {layout});
+    if (!capture
+        || (first && capture->layout == first->capture.layout
+            && capture->heads == first->capture.heads)) {
+      continue;
+    }
+    Options one = options;
+    one.layout = layout;
+    auto other = check_as_read(config, scale, files, one);
+    if (!other) {
+      return first;
+    }
+    if (other->judgement.verdict == Verdict::match) {
+      other->options.layout.clear();
+      other->judgement.notes.push_back(
+          fmt::format("the shapes can be read in two ways, and match only as {} with {} heads",
+                      other->capture.layout, other->capture.heads));
+      return other;
+    }
+    others.push_back(std::move(*other));
+  }
+  const bool both = !first && others.size() == 2
+                    && std::all_of(others.begin(), others.end(), [](const Check& other) {
+                         return other.judgement.verdict == Verdict::mismatch;
+                       });
+  if (!both) {
+    return first;
+  }
+  Check& nearer = error_of(others[1]) < error_of(others[0]) ? others[1] : others[0];
+  nearer.judgement.notes.push_back(
+      fmt::format("the shapes can be read in two ways and mismatch in both; shown as {} with {} "
+                  "heads, --layout settles it",
+                  nearer.capture.layout, nearer.capture.heads));
+  return std::move(nearer);
+}
+
+} // namespace
+
+std::string_view to_string(Phase phase) {
+  return phase == Phase::prefill ? "prefill" : "decode";
+}
+
+Result<Check> check_capture(const model::MlaConfig& config, const scale::SoftmaxScale& scale,
+                            const std::vector<std::filesystem::path>& files,
+                            const Options& options) {
+  if (const auto mla = require_mla(config); !mla) {
+    return mla.error();
+  }
+  auto first = check_as_read(config, scale, files, options);
+  const bool settled = first ? first->judgement.verdict != Verdict::mismatch
+                             : first.error().kind != ErrorKind::schema;
+  if (settled || !options.layout.empty()) {
+    return first;
+  }
+  return settle_layout(config, scale, files, options, std::move(first));
 }
 
 } // namespace mla_scale::check

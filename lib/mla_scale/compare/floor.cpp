@@ -15,9 +15,11 @@ using reference::Problem;
 /// What one level does on the way.
 struct Recipe {
   InputRounding input;
-  Rounding logit = Rounding::none;       // of <q, k> and again of scale · <q, k>
+  Rounding product = Rounding::none;     // of <q, k>
+  Rounding logit = Rounding::none;       // of scale · <q, k>
   Rounding probability = Rounding::none; // of exp(logit - maximum)
   Rounding normalised = Rounding::none;  // of probabilities that sum to 1
+  bool sums_rounded = false;             // the probabilities as they were rounded
   double probability_gain = 1.0;         // kernels shift the exponent to use the format's range
 };
 
@@ -47,7 +49,10 @@ Recipe recipe_for(Level level, const ComputeDtypes& dtypes, Form form) {
   } else if (level == Level::fp8) {
     recipe.probability = Rounding::e4m3;
     recipe.probability_gain = 256.0;
-  } else if (level == Level::eager) {
+  } else if (level == Level::rounded_sum) {
+    recipe.sums_rounded = true;
+  } else if (has_coarse_logits(level)) {
+    recipe.product = level == Level::eager ? compute : Rounding::none;
     recipe.logit = compute;
     recipe.normalised = compute;
     recipe.probability = Rounding::none;
@@ -65,19 +70,19 @@ double kernel_softmax(const RowSample& sample, double scale, const Recipe& recip
   const std::size_t n = sample.nope.size();
   double maximum = -std::numeric_limits<double>::infinity();
   for (std::size_t j = 0; j < n; ++j) {
-    const double product = round_to(recipe.logit, sample.nope[j] + sample.rope[j]);
+    const double product = round_to(recipe.product, sample.nope[j] + sample.rope[j]);
     weights[j] = round_to(recipe.logit, scale * product);
     maximum = std::max(maximum, weights[j]);
   }
   double sum = 0.0;
   for (std::size_t j = 0; j < n; ++j) {
-    weights[j] = std::exp(weights[j] - maximum);
-    sum += weights[j];
+    const double weight = std::exp(weights[j] - maximum);
+    weights[j] =
+        round_to(recipe.probability, weight * recipe.probability_gain) / recipe.probability_gain;
+    sum += recipe.sums_rounded ? weights[j] : weight;
   }
   for (std::size_t j = 0; j < n; ++j) {
-    const double gained = round_to(recipe.probability, weights[j] * recipe.probability_gain)
-                          / recipe.probability_gain;
-    weights[j] = round_to(recipe.normalised, gained / sum);
+    weights[j] = round_to(recipe.normalised, weights[j] / sum);
   }
   return maximum + std::log(sum);
 }
@@ -90,17 +95,24 @@ double largest_logit(const RowSample& sample, double scale) {
   return largest;
 }
 
-/// What rounding the logits does to an lse on average, so that a row whose simulated error is small
-/// by luck does not get a floor that no other kernel can meet: rounding errors of one number have a
-/// spread of about 0.4 units, and logits are rounded twice.
-double logit_noise(const RowSample& sample, double scale, const double* probabilities,
-                   Rounding rounding) {
+/// What a recipe's roundings do to an lse on average, so that a row whose simulated error is small
+/// by luck does not get a floor that no other kernel can meet: to first order the lse changes by
+/// Σ p_j · (change of logit j, and relative change of p_j where rounded ones are summed).
+double lse_noise(const RowSample& sample, double scale, const double* probabilities,
+                 const Recipe& recipe) {
+  const double of_logit =
+      std::hypot(rounding_spread(recipe.product), rounding_spread(recipe.logit));
+  const double of_sum = recipe.sums_rounded ? rounding_spread(recipe.probability) : 0.0;
+  // exp(0) of the largest logit is 1 and stays so.
+  const double largest = *std::max_element(probabilities, probabilities + sample.nope.size());
   double sum = 0.0;
   for (std::size_t j = 0; j < sample.nope.size(); ++j) {
-    const double weighted = probabilities[j] * scale * (sample.nope[j] + sample.rope[j]);
-    sum += weighted * weighted;
+    const double logit = scale * (sample.nope[j] + sample.rope[j]) * of_logit;
+    const double inputs = sample.noise.empty() ? 0.0 : scale * sample.noise[j];
+    const double spread = std::hypot(logit, inputs, probabilities[j] < largest ? of_sum : 0.0);
+    sum += probabilities[j] * probabilities[j] * spread * spread;
   }
-  return 0.6 * unit_roundoff(rounding) * std::sqrt(sum);
+  return std::sqrt(sum);
 }
 
 } // namespace
@@ -156,7 +168,7 @@ std::vector<RowFloor> simulate_floor(const Problem& problem, const std::vector<R
       const double noise = sum_noise * (1.0 + largest_logit(samples[i], scale));
       floors[i].out = exact > 0.0 ? std::sqrt(error / exact + noise * noise) : 0.0;
       floors[i].lse = std::max(std::hypot(lse - exact_lse, noise),
-                               logit_noise(samples[i], scale, weights.data(), recipe.logit));
+                               lse_noise(kernel_samples[i], scale, weights.data(), recipe));
     }
   });
   return floors;

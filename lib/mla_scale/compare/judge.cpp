@@ -64,7 +64,7 @@ bool can_be_judged(Status status) {
 bool contradicted_by_lse(const LevelResult& result, const Evidence& evidence) {
   const double least =
       evidence.samples.size() < k_few_samples ? k_consistent_lse_few : k_consistent_lse;
-  return rounds_logits(result.level) && evidence.errors.lse.present && result.lse_bulk < least;
+  return changes_lse(result.level) && evidence.errors.lse.present && result.lse_bulk < least;
 }
 
 /// How far the bulk of a capture is from what a level predicts; infinity when the level is out.
@@ -84,8 +84,8 @@ double distance_from(const LevelResult& result, const Evidence& evidence) {
   }
   // Smaller errors than the level's: no fault at the tightest level, and where peaked rows hide
   // what rounded logits do to out, lse may still show it.
-  const bool shown_by_lse = evidence.errors.lse.present && rounds_logits(result.level)
-                            && result.lse_bulk <= k_loosest_bulk;
+  const bool shown_by_lse =
+      evidence.errors.lse.present && changes_lse(result.level) && result.lse_bulk <= k_loosest_bulk;
   return result.level == Level::exact ? 0.0 : shown_by_lse ? -std::log(k_tightest_bulk) : infinity;
 }
 
@@ -115,7 +115,7 @@ LevelResult choose_level(const Evidence& evidence, const std::vector<Level>& lev
   const double slack = tensor::is_float8(evidence.dtypes.input) ? k_float8_slack : k_level_slack;
   const double farthest = distance_from(results.front(), evidence) + slack;
   for (const LevelResult& result : results) {
-    const bool by_lse = evidence.errors.lse.present && rounds_logits(result.level);
+    const bool by_lse = evidence.errors.lse.present && changes_lse(result.level);
     const double distance = distance_from(result, evidence);
     if (std::isfinite(distance) && (distance <= farthest || by_lse) && result.passed()) {
       return result;
@@ -307,7 +307,7 @@ Result<Judgement> judge_with(const reference::Problem& problem, const tensor::Ca
   }
   if (judgement.verdict == Verdict::match) {
     add_weakness(judgement, resolution);
-    if (judgement.level == Level::eager) {
+    if (has_coarse_logits(judgement.level)) {
       judgement.notes.emplace_back("precision.bf16_logits");
     }
   }
@@ -326,7 +326,7 @@ bool fits(const ScaleFit& fit, double softmax_scale) {
 std::optional<Level> finer_level(const reference::Problem& problem, const tensor::Capture& capture,
                                  const JudgeOptions& options, const Judgement& judgement) {
   const std::optional<ScaleFit>& fit = judgement.fit;
-  if (judgement.verdict != Verdict::match || !rounds_logits(judgement.level) || !fit
+  if (judgement.verdict != Verdict::match || !changes_lse(judgement.level) || !fit
       || !fit->converged || fit->rows < k_telling_rows || fits(*fit, problem.softmax_scale)) {
     return std::nullopt;
   }
@@ -335,7 +335,7 @@ std::optional<Level> finer_level(const reference::Problem& problem, const tensor
   JudgeOptions without_rivals = options;
   without_rivals.rivals.clear();
   const auto again = judge_with(fitted, capture, without_rivals);
-  const bool finer = again && again->verdict == Verdict::match && !rounds_logits(again->level);
+  const bool finer = again && again->verdict == Verdict::match && !changes_lse(again->level);
   return finer ? std::optional(again->level) : std::nullopt;
 }
 
@@ -367,7 +367,8 @@ std::string_view to_string(Verdict verdict) {
 Result<Judgement> judge(const reference::Problem& problem, const tensor::Capture& capture,
                         const JudgeOptions& options) {
   auto judgement = judge_at(problem, capture, options);
-  if (!judgement || judgement->verdict != Verdict::mismatch || judgement->level != Level::eager) {
+  if (!judgement || judgement->verdict != Verdict::mismatch
+      || !has_coarse_logits(judgement->level)) {
     return judgement;
   }
   // Eager code in some frameworks keeps the scale itself in the dtype of the logits.

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <numbers>
 
 namespace mla_scale::compare {
 namespace {
@@ -16,14 +17,17 @@ struct LevelRow {
   std::string_view description;
 };
 
-constexpr std::array<LevelRow, 7> k_levels = {{
+constexpr std::array<LevelRow, 9> k_levels = {{
     {Level::exact, "exact", "float32 inside, only the output is rounded"},
     {Level::tf32, "tf32", "TF32 tensor cores: inputs and probabilities rounded to 10 bits"},
     {Level::tf32_cut, "tf32_cut", "TF32 tensor cores: inputs and probabilities cut to 10 bits"},
     {Level::flash, "flash", "probabilities rounded to the dtype before P·V"},
+    {Level::rounded_sum, "rounded_sum",
+     "probabilities rounded to the dtype before they are summed"},
     {Level::rounded_query, "rounded_query", "scale · q and probabilities rounded to the dtype"},
     {Level::fp8, "fp8", "probabilities rounded to e4m3 before P·V"},
-    {Level::eager, "eager", "logits rounded to the dtype before the softmax"},
+    {Level::rounded_logits, "rounded_logits", "logits rounded to the dtype once"},
+    {Level::eager, "eager", "logits rounded to the dtype before and after the scale"},
 }};
 
 /// A binary format: bits after the leading one, exponent of the smallest normal number, and the
@@ -69,7 +73,11 @@ std::string_view describe(Level level) {
   return row_of(level).description;
 }
 
-bool rounds_logits(Level level) {
+bool has_coarse_logits(Level level) {
+  return level == Level::rounded_logits || level == Level::eager;
+}
+
+bool changes_lse(Level level) {
   return level != Level::exact && level != Level::flash && level != Level::fp8;
 }
 
@@ -121,6 +129,12 @@ double unit_roundoff(Rounding rounding) {
   return format == nullptr ? 0.0 : std::ldexp(1.0, -1 - format->fraction_bits);
 }
 
+double rounding_spread(Rounding rounding) {
+  // An error is even in ±u of the power of two below the number, so u²/3 · E[1/m²] with the
+  // significand m in [1, 2) of density 1/(m ln 2).
+  return unit_roundoff(rounding) / std::sqrt(8.0 * std::numbers::ln2);
+}
+
 Rounding ComputeDtypes::compute() const {
   if (!tensor::is_float8(input)) {
     return rounding_of(input);
@@ -130,10 +144,11 @@ Rounding ComputeDtypes::compute() const {
 
 std::vector<Level> levels_for(const ComputeDtypes& dtypes) {
   if (tensor::is_float8(dtypes.input)) {
-    return {Level::exact, Level::flash, Level::fp8, Level::eager};
+    return {Level::exact, Level::flash, Level::fp8, Level::rounded_logits, Level::eager};
   }
   if (dtypes.input == Dtype::bf16 || dtypes.input == Dtype::f16) {
-    return {Level::exact, Level::flash, Level::rounded_query, Level::eager};
+    return {Level::exact,         Level::flash,          Level::rounded_sum,
+            Level::rounded_query, Level::rounded_logits, Level::eager};
   }
   return {Level::exact, Level::tf32, Level::tf32_cut};
 }

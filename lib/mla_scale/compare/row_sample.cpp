@@ -55,6 +55,7 @@ void fill_logits(const Problem& problem, KeyTiles<double>& tiles, const InputRou
   const std::int64_t width = tiles.key_width();
   const std::int64_t rope = problem.qk_rope_head_dim;
   const auto count = static_cast<std::int64_t>(samples.size());
+  const double spread = std::hypot(rounding_spread(rounding.query), rounding_spread(rounding.key));
   std::vector<double> query(samples.size() * size(width));
   std::int64_t keys = 0;
   for (std::size_t i = 0; i < samples.size(); ++i) {
@@ -72,12 +73,14 @@ void fill_logits(const Problem& problem, KeyTiles<double>& tiles, const InputRou
     const std::int64_t seen = keys_seen(problem, samples[i].row);
     samples[i].nope.resize(size(seen));
     samples[i].rope.resize(size(seen));
+    samples[i].noise.resize(size(spread > 0.0 ? seen : 0));
     keys = std::max(keys, seen);
   }
   std::vector<double> key(size(k_tile_keys * width));
   std::vector<double> value(size(k_tile_keys * tiles.value_width()));
   Matrix nope;
   Matrix roped;
+  Matrix squares;
   for (std::int64_t first = 0; first < keys; first += k_tile_keys) {
     const std::int64_t tile = std::min(k_tile_keys, keys - first);
     tiles.load(samples.front().first_key + first, tile, key.data(), value.data());
@@ -93,6 +96,16 @@ void fill_logits(const Problem& problem, KeyTiles<double>& tiles, const InputRou
           std::clamp(static_cast<std::int64_t>(sample.nope.size()) - first, std::int64_t{0}, tile);
       std::copy_n(nope.data() + i * tile, seen, sample.nope.begin() + first);
       std::copy_n(roped.data() + i * tile, seen, sample.rope.begin() + first);
+    }
+    if (spread > 0.0) {
+      squares.noalias() = InputMap(query.data(), count, width, stride).cwiseAbs2()
+                          * InputMap(key.data(), tile, width, stride).cwiseAbs2().transpose();
+      for (std::int64_t i = 0; i < count; ++i) {
+        std::vector<double>& noise = samples[size(i)].noise;
+        for (std::int64_t j = 0; j < tile && first + j < std::ssize(noise); ++j) {
+          noise[size(first + j)] = spread * std::sqrt(squares(i, j));
+        }
+      }
     }
   }
 }

@@ -24,6 +24,9 @@ struct RowSample {
   std::vector<double>
       nope; ///< <q_nope, k_nope_j> of the keys it sees, unscaled, query factor included
   std::vector<double> rope; ///< <q_pe, k_pe_j>; the logit is scale · (nope + rope)
+  /// Standard deviation that rounding q and k_j gives to nope + rope:
+  /// spread · sqrt(Σ_d (q_d · k_jd)²); empty unless one of them was rounded.
+  std::vector<double> noise;
 };
 
 /// Roundings of a simulated kernel on its inputs.

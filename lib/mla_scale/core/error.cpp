@@ -33,6 +33,22 @@ namespace {
 constexpr std::size_t k_longest_message = 600;
 constexpr std::size_t k_longest_name = 100;
 
+/// True when `message` holds `name` as a word: "o" is not in "its shape holds no heads".
+bool names(std::string_view message, std::string_view name) {
+  const auto is_word = [](char c) {
+    return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+  };
+  for (std::size_t at = message.find(name); at != std::string_view::npos;
+       at = message.find(name, at + 1)) {
+    const std::size_t end = at + name.size();
+    if ((at == 0 || !is_word(message[at - 1]))
+        && (end == message.size() || !is_word(message[end]))) {
+      return true;
+    }
+  }
+  return false;
+}
+
 } // namespace
 
 std::string to_string(const Error& error) {
@@ -46,8 +62,7 @@ std::string to_string(const Error& error) {
   }
   // Without a line, the tensor's or key's name is the place; most messages that need it do not
   // repeat it.
-  if (error.position.line == 0 && !error.pointer.empty()
-      && error.message.find(error.pointer) == std::string::npos) {
+  if (error.position.line == 0 && !error.pointer.empty() && !names(error.message, error.pointer)) {
     text += escape_control(clip(error.pointer, k_longest_name)) + ": ";
   }
   return text + escape_control(clip(error.message, k_longest_message));

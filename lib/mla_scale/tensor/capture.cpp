@@ -153,7 +153,8 @@ private:
         widths.push_back(row.other_width);
       }
       std::vector<Reading> readings =
-          read_axes_with_heads(*tensor, widths, m_geometry.num_attention_heads);
+          read_axes_with_heads(*tensor, widths, m_geometry.num_attention_heads,
+                               row.is_output ? OneFlatHead::yes : OneFlatHead::no);
       if (readings.empty()) {
         return wrong(**tensor,
                      fmt::format("its shape {} is not [T, H, {}] with H dividing {} heads, nor "

@@ -84,7 +84,7 @@ std::optional<LseReading> orient_lse(const std::shared_ptr<const Tensor>& tensor
 
 std::vector<Reading> read_axes_with_heads(const std::shared_ptr<const Tensor>& tensor,
                                           std::span<const std::int64_t> widths,
-                                          std::int64_t max_heads) {
+                                          std::int64_t max_heads, OneFlatHead one_flat_head) {
   std::vector<Reading> readings;
   const std::size_t rank = tensor->shape.size();
   if (rank < 2 || rank > 4) {
@@ -107,8 +107,7 @@ std::vector<Reading> read_axes_with_heads(const std::shared_ptr<const Tensor>& t
     add({}, axis(*tensor, 0), axis(*tensor, 1), "[T,H,D]", false);
     add({}, axis(*tensor, 1), axis(*tensor, 0), "[H,T,D]", true);
     for (const std::int64_t width : widths) {
-      // One head takes its axis even so: [B, T, D] would be [T, H, D] as well.
-      if (last.extent == width) {
+      if (last.extent == width && one_flat_head == OneFlatHead::no) {
         continue;
       }
       add_flat(readings, tensor, axis(*tensor, 0), axis(*tensor, 1), last, width, max_heads,

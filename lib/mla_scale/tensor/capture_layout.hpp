@@ -20,12 +20,16 @@ struct Reading {
   bool flat = false;        ///< heads and width share an axis: neither order
 };
 
+/// Whether three axes [B, T, D] may hold one head in the last: they would be [T, H, D] as well.
+enum class OneFlatHead { no, yes };
+
 /// Every reading as [tokens, heads, width] with a width among `widths` and a head count that
 /// divides `max_heads`, in order of preference: separate axes before flat ones, tokens before
 /// heads.
 [[nodiscard]] std::vector<Reading> read_axes_with_heads(const std::shared_ptr<const Tensor>& tensor,
                                                         std::span<const std::int64_t> widths,
-                                                        std::int64_t max_heads);
+                                                        std::int64_t max_heads,
+                                                        OneFlatHead one_flat_head);
 
 /// The reading as [tokens, 1, width]: [T, D], [T, 1, D], [B, T, D], [B, T, 1, D], [B, 1, T, D];
 /// nothing when the last axis is not among `widths` or there are more than two others longer

@@ -214,3 +214,38 @@ TEST_CASE("decode is judged in absorbed form from the latent", "[check]") {
     CHECK(check->judgement.verdict == compare::Verdict::match);
   }
 }
+
+TEST_CASE("values settle a layout that shapes leave open", "[check]") {
+  // [1, 32, 2, D] of a model with 64 heads: 32 tokens of 2 heads or 2 tokens of 32.
+  const TempDir directory;
+  Model model;
+  std::string config = k_config;
+  config.replace(config.find("heads\": 4"), 9, "heads\": 64");
+  model.loaded = model::load_model_text(config, "config.json");
+  kernel::Run run = kernel::inputs({32, 32, 2, 16, 8, 16});
+  const auto checked = [&](const std::string& without) {
+    const kernel::Shape& s = run.shape;
+    SafetensorsFile out;
+    out.add("q", {1, s.queries, s.heads, s.nope + s.rope}, run.q);
+    out.add("k", {1, s.keys, s.heads, s.nope + s.rope}, run.k);
+    out.add("v", {1, s.keys, s.heads, s.v}, run.v);
+    out.add("out", {1, s.queries, s.heads, s.v}, run.out);
+    if (without != "lse") {
+      out.add("lse", {1, s.queries, s.heads}, run.lse); // looks like [B, H, T] of 32 heads
+    }
+    out.write(directory / "capture.safetensors");
+    return model.check(directory / "capture.safetensors");
+  };
+  for (const std::string without : {"", "lse"}) {
+    kernel::attend(run, {k_scale});
+    const auto right = checked(without);
+    REQUIRE(right.has_value());
+    CHECK(right->judgement.verdict == compare::Verdict::match);
+    CHECK(right->capture.layout == "[B,T,H,D]");
+    CHECK(right->capture.heads == 2);
+    kernel::attend(run, {0.5 * k_scale});
+    const auto wrong = checked(without);
+    REQUIRE(wrong.has_value());
+    CHECK(wrong->judgement.verdict == compare::Verdict::mismatch);
+  }
+}

@@ -232,3 +232,45 @@ TEST_CASE("a sink is no scale that was rounded", "[compare]") {
     CHECK(judged(run).verdict == Verdict::mismatch);
   }
 }
+
+TEST_CASE("kernels that round logits once or sum rounded probabilities are healthy", "[compare]") {
+  for (const double deviation : {0.5, 1.0, 2.0}) {
+    kernel::Run run = kernel::inputs({96, 160, 3}, deviation);
+    kernel::Kernel once = eager();
+    once.rounds_product = false; // torch.baddbmm with alpha, as Megatron-LM calls it
+    kernel::attend(run, once);
+    INFO("deviation " << deviation);
+    CHECK(judged(run).verdict == Verdict::match);
+    CHECK(judged(run).notes == std::vector<std::string>{"precision.bf16_logits"});
+    kernel::Kernel sum{k_scale};
+    sum.sums_rounded = true; // values with a column of ones
+    kernel::attend(run, sum);
+    CHECK(judged(run).verdict == Verdict::match);
+    CHECK(judged(run).level == Level::rounded_sum);
+    sum.lse = [](double x) { return kernel::to_f32(x + 0.001); };
+    kernel::attend(run, sum);
+    CHECK(judged(run).verdict == Verdict::mismatch);
+  }
+}
+
+TEST_CASE("rows that see one key get the floor of one rounded logit", "[compare]") {
+  // One number a row: near the exact one by luck here, three deviations away there.
+  kernel::Run run = kernel::inputs({64, 64, 64}, 0.3);
+  kernel::Run rounded = run;
+  for (double& x : rounded.q) {
+    x = kernel::to_bf16(k_scale * x);
+  }
+  kernel::attend(rounded, {1.0});
+  run.out = rounded.out;
+  run.lse = rounded.lse;
+  CHECK(judged(run).verdict == Verdict::match);
+  CHECK(judged(run).level == Level::rounded_query);
+}
+
+TEST_CASE("a scale wrong by 0.1 % is seen under logits in bf16", "[compare]") {
+  kernel::Run run = kernel::inputs({192, 192, 4});
+  for (const double ratio : {1.001, 0.999}) {
+    kernel::attend(run, eager(k_scale * ratio));
+    CHECK(judged(run).verdict == Verdict::mismatch);
+  }
+}

@@ -143,6 +143,14 @@ TEST_CASE("Three axes are read as documented, tokens first, with a note when hea
   CHECK(has_note(capture, "--layout"));
 }
 
+TEST_CASE("A flat output of one head is read beside batched inputs") {
+  const Capture capture = read_all({counted("q", {2, 5, 1, 6}), counted("k", {2, 5, 1, 6}),
+                                    counted("v", {2, 5, 1, 3}), counted("out", {2, 5, 3})});
+  CHECK(capture.heads == 1);
+  CHECK(capture.sequences.size() == 2);
+  CHECK(capture.out->at(7, 0, 2) == 7 * 3 + 2);
+}
+
 TEST_CASE("Padded values and outputs are cut, and the padding of out is kept to be looked at") {
   for (const Shape& out : {Shape{5, 2, 6}, Shape{5, 12}, Shape{1, 5, 12}}) {
     const Capture capture = read_all({counted("q", {5, 2, 6}), counted("k", {7, 2, 6}),
