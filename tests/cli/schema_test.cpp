@@ -3,6 +3,7 @@
 #include "support/catch.hpp"
 #include "support/json_schema.hpp"
 #include "support/process.hpp"
+#include "support/temp_dir.hpp"
 
 #include <mla_scale/json/document.hpp>
 #include <mla_scale/report/schema.hpp>
@@ -29,13 +30,20 @@ std::string joined(const std::vector<std::string>& lines) {
 
 TEST_CASE("the JSON of every command validates against the shipped schema", "[cli][schema]") {
   const Document schema = parse(std::string(mla_scale::report::json_schema()));
+  const TempDir dir;
+  const std::filesystem::path sampled = dir / "sample.safetensors";
   const std::string captures = "testdata/captures/transformers/";
   for (const std::string& command :
        {std::string("inspect testdata/zoo"), std::string("inspect testdata/bad"),
         std::string("inspect no/such/path"), std::string("engines testdata/zoo"),
         std::string("audit testdata/zoo"), std::string("audit testdata/bad"),
+        std::string("audit testdata/zoo --snapshot testdata/zoo/snapshot.json"),
         std::string("explain MLA303 softmax-scale"), std::string("explain --list"),
         std::string("hook --list"), std::string("hook transformers"),
+        std::string("sample testdata/zoo/deepseek-ai--DeepSeek-V3 --heads 1 -o ")
+            + sampled.string(),
+        "inspect testdata/zoo/deepseek-ai--DeepSeek-V3 --check " + captures
+            + "v3_flash_bf16.safetensors",
         "check testdata/zoo/deepseek-ai--DeepSeek-V3 " + captures + "v3_flash_bf16.safetensors",
         "check testdata/zoo/deepseek-ai--DeepSeek-V3 " + captures
             + "v3_latent_width_bf16.safetensors"}) {

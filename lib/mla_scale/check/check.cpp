@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 
 namespace mla_scale::check {
@@ -209,11 +210,13 @@ std::string choose_rows(Problem& problem, RowChoice choice) {
   return note + (choice == RowChoice::by_cost ? "; --rows all computes every row" : "");
 }
 
+/// Reads the capture, from wherever it is, in a layout that is given or "".
+using Reader = std::function<Result<tensor::Capture>(const std::string& layout)>;
+
 Result<Check> check_as_read(const model::MlaConfig& config, const scale::SoftmaxScale& scale,
-                            const std::vector<std::filesystem::path>& files,
-                            const Options& options) {
+                            const Reader& read, const Options& options) {
   const tensor::Geometry geometry = geometry_of(config);
-  auto capture = tensor::read_capture(files, geometry, {options.layout});
+  auto capture = read(options.layout);
   if (!capture) {
     return capture.error();
   }
@@ -298,11 +301,10 @@ double error_of(const Check& check) {
 /// reading does not match, or neither is likelier, the values say which was meant: a wrong one
 /// cannot match. An answer that both readings give needs no choice.
 Result<Check> settle_layout(const model::MlaConfig& config, const scale::SoftmaxScale& scale,
-                            const std::vector<std::filesystem::path>& files, const Options& options,
-                            Result<Check> first) {
+                            const Reader& read, const Options& options, Result<Check> first) {
   std::vector<Check> others;
   for (const char* layout : {"thd", "htd"}) {
-    const auto capture = tensor::read_capture(files, geometry_of(config), {layout});
+    const auto capture = read(layout);
     if (!capture
         || (first && capture->layout == first->capture.layout
             && capture->heads == first->capture.heads)) {
@@ -310,7 +312,7 @@ Result<Check> settle_layout(const model::MlaConfig& config, const scale::Softmax
     }
     Options one = options;
     one.layout = layout;
-    auto other = check_as_read(config, scale, files, one);
+    auto other = check_as_read(config, scale, read, one);
     if (!other) {
       return first;
     }
@@ -338,6 +340,20 @@ Result<Check> settle_layout(const model::MlaConfig& config, const scale::Softmax
   return std::move(nearer);
 }
 
+Result<Check> check_read(const model::MlaConfig& config, const scale::SoftmaxScale& scale,
+                         const Reader& read, const Options& options) {
+  if (const auto mla = require_mla(config); !mla) {
+    return mla.error();
+  }
+  auto first = check_as_read(config, scale, read, options);
+  const bool settled = first ? first->judgement.verdict != Verdict::mismatch
+                             : first.error().kind != ErrorKind::schema;
+  if (settled || !options.layout.empty()) {
+    return first;
+  }
+  return settle_layout(config, scale, read, options, std::move(first));
+}
+
 } // namespace
 
 std::string_view to_string(Phase phase) {
@@ -347,16 +363,19 @@ std::string_view to_string(Phase phase) {
 Result<Check> check_capture(const model::MlaConfig& config, const scale::SoftmaxScale& scale,
                             const std::vector<std::filesystem::path>& files,
                             const Options& options) {
-  if (const auto mla = require_mla(config); !mla) {
-    return mla.error();
-  }
-  auto first = check_as_read(config, scale, files, options);
-  const bool settled = first ? first->judgement.verdict != Verdict::mismatch
-                             : first.error().kind != ErrorKind::schema;
-  if (settled || !options.layout.empty()) {
-    return first;
-  }
-  return settle_layout(config, scale, files, options, std::move(first));
+  const Reader read = [&](const std::string& layout) {
+    return tensor::read_capture(files, geometry_of(config), {layout});
+  };
+  return check_read(config, scale, read, options);
+}
+
+Result<Check> check_tensors(const model::MlaConfig& config, const scale::SoftmaxScale& scale,
+                            const std::vector<std::shared_ptr<const tensor::Tensor>>& tensors,
+                            const Options& options) {
+  const Reader read = [&](const std::string& layout) {
+    return tensor::capture_of(tensors, geometry_of(config), {layout});
+  };
+  return check_read(config, scale, read, options);
 }
 
 } // namespace mla_scale::check

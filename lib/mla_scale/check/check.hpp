@@ -63,4 +63,11 @@ struct Check {
                                           const std::vector<std::filesystem::path>& files,
                                           const Options& options);
 
+/// The same for tensors that are in memory (tensor_in_memory), named as in a file: q, k, v, out ...
+/// Errors: likewise, but for those of files.
+[[nodiscard]] Result<Check>
+check_tensors(const model::MlaConfig& config, const scale::SoftmaxScale& scale,
+              const std::vector<std::shared_ptr<const tensor::Tensor>>& tensors,
+              const Options& options);
+
 } // namespace mla_scale::check

@@ -333,10 +333,7 @@ private:
   Capture m_capture;
 };
 
-} // namespace
-
-Result<Capture> read_capture(const std::vector<std::filesystem::path>& files,
-                             const Geometry& geometry, const CaptureOptions& options) {
+Result<void> check_request(const Geometry& geometry, const CaptureOptions& options) {
   if (std::min({geometry.num_attention_heads, geometry.kv_lora_rank, geometry.qk_nope_head_dim,
                 geometry.v_head_dim})
           < 1
@@ -355,11 +352,33 @@ Result<Capture> read_capture(const std::vector<std::filesystem::path>& files,
                    {}};
     }
   }
+  return {};
+}
+
+} // namespace
+
+Result<Capture> read_capture(const std::vector<std::filesystem::path>& files,
+                             const Geometry& geometry, const CaptureOptions& options) {
+  if (const Result<void> valid = check_request(geometry, options); !valid) {
+    return valid.error();
+  }
   const Result<CaptureFiles> opened = open_capture_files(files);
   if (!opened) {
     return opened.error();
   }
   return Assembly(*opened, geometry, options).run();
+}
+
+Result<Capture> capture_of(std::vector<std::shared_ptr<const Tensor>> tensors,
+                           const Geometry& geometry, const CaptureOptions& options) {
+  if (const Result<void> valid = check_request(geometry, options); !valid) {
+    return valid.error();
+  }
+  const Result<CaptureFiles> gathered = gather_tensors(std::move(tensors));
+  if (!gathered) {
+    return gathered.error();
+  }
+  return Assembly(*gathered, geometry, options).run();
 }
 
 } // namespace mla_scale::tensor

@@ -95,4 +95,9 @@ struct CaptureOptions {
                                            const Geometry& geometry,
                                            const CaptureOptions& options = {});
 
+/// The same for tensors that are in memory, named as in a file. Errors: schema and usage, as above.
+[[nodiscard]] Result<Capture> capture_of(std::vector<std::shared_ptr<const Tensor>> tensors,
+                                         const Geometry& geometry,
+                                         const CaptureOptions& options = {});
+
 } // namespace mla_scale::tensor

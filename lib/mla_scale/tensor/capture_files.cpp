@@ -174,4 +174,15 @@ Result<CaptureFiles> open_capture_files(const std::vector<std::filesystem::path>
   return merger.finish();
 }
 
+Result<CaptureFiles> gather_tensors(std::vector<std::shared_ptr<const Tensor>> tensors) {
+  Merger merger;
+  TensorFile memory;
+  memory.path = "memory";
+  memory.tensors = std::move(tensors);
+  if (const Result<void> added = merger.add(std::move(memory)); !added) {
+    return added.error();
+  }
+  return merger.finish();
+}
+
 } // namespace mla_scale::tensor

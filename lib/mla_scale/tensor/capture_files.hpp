@@ -34,4 +34,8 @@ struct CaptureFiles {
 [[nodiscard]] Result<CaptureFiles>
 open_capture_files(const std::vector<std::filesystem::path>& paths);
 
+/// The same for tensors that are in memory. Errors: schema, likewise.
+[[nodiscard]] Result<CaptureFiles>
+gather_tensors(std::vector<std::shared_ptr<const Tensor>> tensors);
+
 } // namespace mla_scale::tensor
