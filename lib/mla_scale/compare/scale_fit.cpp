@@ -125,6 +125,12 @@ ScaleFit to_fit(const Problem& problem, const Fitted& fitted, std::int64_t width
   return fit;
 }
 
+HeadScale to_head_scale(const Problem& problem, std::int64_t head, const Fitted& fitted,
+                        std::int64_t width) {
+  const ScaleFit fit = to_fit(problem, fitted, width, {});
+  return {head, fit.softmax_scale, fit.standard_error, fit.converged};
+}
+
 /// Softmax of scale · (nope + rope) into `p`; returns the lse and puts E_p[scale · x] into `mean`.
 double softmax(const RowSample& sample, double scale, std::vector<double>& p, double& mean) {
   const std::size_t n = sample.nope.size();
@@ -232,31 +238,51 @@ std::optional<ScaleFit> fit_scale_from_lse(const Problem& problem, const tensor:
     return std::nullopt;
   }
   const double unit = capture.lse_base == tensor::LseBase::two ? std::log(2.0) : 1.0;
-  std::vector<Step> steps(samples.size());
-  const auto evaluate = [&](double log_ratio) {
+  const auto ranges = heads_of(samples);
+  const auto step_of = [&](std::size_t i, double scale, std::vector<double>& p) {
+    const double captured = unit * capture.lse->at(samples[i].row, samples[i].head, 0);
+    double slope = 0.0; // d lse / d ln(scale)
+    const double residual = softmax(samples[i], scale, p, slope) - captured;
+    return std::isfinite(residual)
+               ? Step{slope * residual, slope * slope, slope * residual * slope * residual,
+                      residual * residual, 1}
+               : Step{};
+  };
+  const auto head_step = [&](std::size_t range, double log_ratio) {
     const double scale = problem.softmax_scale * std::exp(log_ratio);
-    const auto ranges = heads_of(samples);
-    parallel_for(ranges.size(), static_cast<unsigned>(problem.threads), [&](std::size_t range) {
-      std::vector<double> p;
-      for (std::size_t i = ranges[range].first; i < ranges[range].second; ++i) {
-        steps[i] = {};
-        const double captured = unit * capture.lse->at(samples[i].row, samples[i].head, 0);
-        double slope = 0.0; // d lse / d ln(scale)
-        const double residual = softmax(samples[i], scale, p, slope) - captured;
-        if (std::isfinite(residual)) {
-          steps[i] = {slope * residual, slope * slope, slope * residual * slope * residual,
-                      residual * residual, 1};
-        }
-      }
-    });
+    std::vector<double> p;
+    Step sum;
+    for (std::size_t i = ranges[range].first; i < ranges[range].second; ++i) {
+      sum += step_of(i, scale, p);
+    }
+    return sum;
+  };
+  std::vector<Step> steps(ranges.size());
+  const Fitted fitted = minimise([&](double log_ratio) {
+    parallel_for(ranges.size(), static_cast<unsigned>(problem.threads),
+                 [&](std::size_t range) { steps[range] = head_step(range, log_ratio); });
     Step sum;
     for (const Step& step : steps) {
       sum += step;
     }
     return sum;
-  };
-  const Fitted fitted = minimise(evaluate);
-  return fitted.usable ? std::optional(to_fit(problem, fitted, 1, "lse")) : std::nullopt;
+  });
+  if (!fitted.usable) {
+    return std::nullopt;
+  }
+  std::vector<Fitted> by_head(ranges.size());
+  parallel_for(ranges.size(), static_cast<unsigned>(problem.threads), [&](std::size_t range) {
+    by_head[range] =
+        descend([&](double log_ratio) { return head_step(range, log_ratio); }, fitted.log_ratio);
+  });
+  ScaleFit fit = to_fit(problem, fitted, 1, "lse");
+  for (std::size_t range = 0; range < ranges.size(); ++range) {
+    if (by_head[range].usable) {
+      fit.by_head.push_back(
+          to_head_scale(problem, samples[ranges[range].first].head, by_head[range], 1));
+    }
+  }
+  return fit;
 }
 
 std::optional<ScaleFit> fit_scale_from_out(const Problem& problem, const tensor::Capture& capture,
@@ -304,7 +330,14 @@ std::optional<ScaleFit> fit_scale_from_out(const Problem& problem, const tensor:
     between *= static_cast<double>(heads) / static_cast<double>(heads - 1);
     joined.step.gradient_squared = std::max(joined.step.gradient_squared, between);
   }
-  return to_fit(problem, joined, capture.out->width, "out");
+  ScaleFit fit = to_fit(problem, joined, capture.out->width, "out");
+  for (std::size_t range = 0; range < ranges.size(); ++range) {
+    if (by_head[range].usable) {
+      fit.by_head.push_back(to_head_scale(problem, samples[ranges[range].first].head,
+                                          by_head[range], capture.out->width));
+    }
+  }
+  return fit;
 }
 
 } // namespace mla_scale::compare

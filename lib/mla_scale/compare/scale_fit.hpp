@@ -11,6 +11,14 @@
 
 namespace mla_scale::compare {
 
+/// The softmax scale that explains one head of a capture best.
+struct HeadScale {
+  std::int64_t head = 0;
+  double softmax_scale = 0.0;
+  double standard_error = 0.0; ///< absolute, as ScaleFit's but from this head's rows alone
+  bool converged = false;
+};
+
 /// The softmax scale that explains a capture best.
 struct ScaleFit {
   double softmax_scale = 0.0;
@@ -22,7 +30,8 @@ struct ScaleFit {
       0.0; ///< what is left: rms over rows of |error|/|O_row| (out), of lse error (lse)
   /// Σ (d residual / d ln scale)²: what the inputs tell about the scale, whatever the capture says.
   double information = 0.0;
-  std::int64_t rows = 0; ///< (head, row) pairs used
+  std::int64_t rows = 0;          ///< (head, row) pairs used
+  std::vector<HeadScale> by_head; ///< ascending; without heads whose rows tell nothing
 };
 
 /// 1-D Gauss-Newton on ln(scale) from lse: each row solves lse(s) = ln Σ exp(s x_j).

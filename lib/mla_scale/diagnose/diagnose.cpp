@@ -1,4 +1,5 @@
 #include <mla_scale/diagnose/compose.hpp>
+#include <mla_scale/diagnose/considered.hpp>
 #include <mla_scale/diagnose/diagnose.hpp>
 #include <mla_scale/diagnose/explanation.hpp>
 #include <mla_scale/diagnose/hypothesis.hpp>
@@ -300,6 +301,7 @@ Result<Report> diagnose(const reference::Problem& posed, const tensor::Capture& 
   if (explanations.empty()) {
     return report; // No row that the reference defines has an output.
   }
+  report.considered = considered(context, explanations);
   const auto& null = expectation_among(explanations);
   report.null_ratio = null.score.out_ratio > 0.0 ? null.score.out_ratio : null.score.lse_ratio;
   if (answer(context, explanations, "", report)) {
@@ -323,6 +325,7 @@ Result<Report> diagnose(const reference::Problem& posed, const tensor::Capture& 
     const auto explained = explain(part_context);
     if (!explained.empty() && answer(part_context, explained, "; only " + part.text, report)
         && !report.findings.empty()) {
+      report.considered = considered(part_context, explained);
       report.healthy = false;
       return report;
     }
@@ -331,6 +334,7 @@ Result<Report> diagnose(const reference::Problem& posed, const tensor::Capture& 
   auto composed = explain_composed(context);
   composed.push_back(null);
   if (answer(context, composed, "", report)) {
+    report.considered = considered(context, composed);
     return report;
   }
   describe_unexplained(context, report);

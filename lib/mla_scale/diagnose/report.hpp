@@ -23,6 +23,15 @@ struct Finding {
   std::string see;             ///< what to look at in the engine
 };
 
+/// An explanation that competed, whether or not it holds.
+struct Considered {
+  std::vector<std::string> ids; ///< of its parts; empty: the expectation itself
+  std::string evidence;         ///< the numbers that it was fitted with; may be empty
+  double residual_ratio = 0.0;  ///< as Finding's
+  double lse_ratio = 0.0;       ///< the same of lse alone; 0 without lse
+  bool holds = false;           ///< what it leaves is what a healthy kernel's rounding leaves
+};
+
 /// A hypothesis that this capture cannot decide, and what would.
 struct NotIdentifiable {
   std::string id;
@@ -40,10 +49,11 @@ struct Place {
 
 /// What the diagnosis of a capture says.
 struct Report {
-  bool healthy = false;          ///< nothing but rounding
-  double null_ratio = 0.0;       ///< error against the expectation / that of a healthy kernel
-  std::vector<Finding> findings; ///< the answer first; empty: healthy, or unexplained
-  std::vector<Finding> notes;    ///< precision.bf16_logits
+  bool healthy = false;               ///< nothing but rounding
+  double null_ratio = 0.0;            ///< error against the expectation / that of a healthy kernel
+  std::vector<Finding> findings;      ///< the answer first; empty: healthy, or unexplained
+  std::vector<Finding> notes;         ///< precision.bf16_logits
+  std::vector<Considered> considered; ///< best first, each set of identifiers once
   std::vector<NotIdentifiable> not_identifiable;
   std::string unexplained; ///< mismatch without finding: where the error sits; else empty
   std::vector<Place> map;  ///< only when unexplained

@@ -146,6 +146,16 @@ void write_fit(json::Writer& writer, const std::optional<compare::ScaleFit>& fit
   writer.member("from", fit->from);
   writer.member("converged", fit->converged);
   writer.member("residual", fit->residual);
+  writer.key("by_head").begin_array();
+  for (const compare::HeadScale& head : fit->by_head) {
+    writer.begin_object();
+    writer.member("head", head.head);
+    writer.member("softmax_scale", head.softmax_scale);
+    writer.member("standard_error", head.standard_error);
+    writer.member("converged", head.converged);
+    writer.end_object();
+  }
+  writer.end_array();
   writer.end_object();
 }
 
@@ -197,6 +207,17 @@ void write_check(json::Writer& writer, const CheckReport& report) {
   writer.end_array();
   write_fit(writer, judgement.fit);
   write_diagnosis(writer, report.check);
+  writer.key("considered").begin_array();
+  for (const diagnose::Considered& one : report.check.diagnosis.considered) {
+    writer.begin_object();
+    write_strings(writer, "ids", one.ids);
+    writer.member("evidence", one.evidence);
+    writer.member("residual_ratio", one.residual_ratio);
+    writer.member("lse_ratio", one.lse_ratio);
+    writer.member("holds", one.holds);
+    writer.end_object();
+  }
+  writer.end_array();
   writer.key("rivals").begin_array();
   for (const compare::RivalOutcome& outcome : judgement.rivals) {
     writer.begin_object();

@@ -84,3 +84,35 @@ TEST_CASE("equal values tell nothing of the scale, and no small error is claimed
   CHECK((!fit || fit->information < 1e-6));
   CHECK(!fit_scale_from_lse(*problem, capture, samples));
 }
+
+TEST_CASE("a head that used another scale than the rest has its own fit", "[compare]") {
+  kernel::Run run = kernel::inputs({96, 96, 3}, 0.55);
+  kernel::attend(run, {k_scale * 0.5});
+  const kernel::Run wrong = run;
+  kernel::attend(run, {k_scale});
+  constexpr std::int64_t k_wrong_head = 1;
+  for (std::int64_t row = 0; row < run.shape.queries; ++row) {
+    const auto at = static_cast<std::size_t>(row * run.shape.heads + k_wrong_head);
+    run.lse[at] = wrong.lse[at];
+    for (std::int64_t column = 0; column < run.shape.v; ++column) {
+      const auto element =
+          at * static_cast<std::size_t>(run.shape.v) + static_cast<std::size_t>(column);
+      run.out[element] = wrong.out[element];
+    }
+  }
+  const auto capture = run.capture();
+  const auto problem = reference::make_problem(capture, reference::Form::expanded, k_scale, 64);
+  const auto samples = sample_logits(*problem, sample_rows(*problem, 4096));
+  for (const auto& fit : {fit_scale_from_lse(*problem, capture, samples),
+                          fit_scale_from_out(*problem, capture, samples)}) {
+    REQUIRE(fit.has_value());
+    REQUIRE(fit->by_head.size() == 3);
+    for (const HeadScale& head : fit->by_head) {
+      CAPTURE(fit->from, head.head);
+      const double used = head.head == k_wrong_head ? 0.5 * k_scale : k_scale;
+      CHECK(head.converged);
+      CHECK(std::abs(head.softmax_scale - used) < 6 * head.standard_error);
+      CHECK(head.standard_error < 1e-3 * used);
+    }
+  }
+}
