@@ -10,6 +10,7 @@
 #include <mla_scale/core/file.hpp>
 #include <mla_scale/core/text.hpp>
 #include <mla_scale/report/audit_github.hpp>
+#include <mla_scale/report/audit_html.hpp>
 #include <mla_scale/report/audit_json.hpp>
 #include <mla_scale/report/audit_junit.hpp>
 #include <mla_scale/report/audit_sarif.hpp>
@@ -24,7 +25,7 @@
 namespace mla_scale::cli {
 namespace {
 
-constexpr std::string_view k_formats[] = {"text", "json", "sarif", "junit", "github"};
+constexpr std::string_view k_formats[] = {"text", "json", "sarif", "junit", "github", "html"};
 
 struct Options {
   std::vector<std::string> paths;
@@ -58,6 +59,9 @@ std::string render(const Options& options, const audit::Audit& result, std::stri
   }
   if (format == "junit") {
     return report::audit_junit(result, audit::severity_from(options.fail_on));
+  }
+  if (format == "html") {
+    return report::audit_html(result);
   }
   return format == "github" ? report::audit_github(result) : report::audit_text(result, style);
 }

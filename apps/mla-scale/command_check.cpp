@@ -18,7 +18,7 @@
 namespace mla_scale::cli {
 namespace {
 
-constexpr std::string_view k_formats[] = {"text", "json", "junit"};
+constexpr std::string_view k_formats[] = {"text", "json", "junit", "html"};
 constexpr int k_most_threads = 1024;
 
 struct Options {
@@ -104,6 +104,7 @@ ExitCode run_check(const Options& options) {
   const auto render = [&](std::string_view format, const TerminalStyle& style) {
     return format == "json"    ? report::check_json(result)
            : format == "junit" ? report::check_junit(result)
+           : format == "html"  ? report::check_html(result)
                                : report::check_text(result, style);
   };
   return write_outputs(options.output, render, exit_code_of(result.check.judgement.verdict));

@@ -33,6 +33,10 @@ void write_check(json::Writer& writer, const CheckReport& report);
 /// The JUnit report of `check`: one test case a tensor, and one for the verdict.
 [[nodiscard]] std::string check_junit(const CheckReport& report);
 
+/// A self-contained page for a browser and for paper: verdict and diagnosis first, then the figures
+/// and numbers behind them. Loads nothing.
+[[nodiscard]] std::string check_html(const CheckReport& report);
+
 /// Heads (down) against positions (across) as characters: '.' at the floor, '+' up to 4 floors,
 /// 'x' up to 30, '#' above, '!' not finite, ' ' nothing there. More heads than fit in `lines` share
 /// a line, which shows the worst. Empty when there is nothing to show.

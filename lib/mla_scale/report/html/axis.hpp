@@ -1,0 +1,28 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace mla_scale::report::html {
+
+/// A scale of a plot: values from `low` to `high` on a line from `from` to `to`, in units of the
+/// drawing.
+struct Axis {
+  double low = 0.0;
+  double high = 1.0;
+  double from = 0.0;
+  double to = 1.0;
+  bool logarithmic = false; ///< \pre 0 < low
+
+  /// Where a value is, at the nearer end when it is outside.
+  [[nodiscard]] double at(double value) const;
+  [[nodiscard]] bool holds(double value) const { return value >= low && value <= high; }
+};
+
+/// Round values within an axis, about `count`: 1, 2 or 5 times a power of ten.
+[[nodiscard]] std::vector<double> ticks(const Axis& axis, int count);
+
+/// A tick as text: "0.02", "1e-05".
+[[nodiscard]] std::string tick_label(double value);
+
+} // namespace mla_scale::report::html
