@@ -2,7 +2,9 @@
 // is wrong with each.
 
 #include "support/catch.hpp"
+#include "support/markup.hpp"
 #include "support/process.hpp"
+#include "support/temp_dir.hpp"
 
 #include <mla_scale/core/file.hpp>
 #include <mla_scale/json/document.hpp>
@@ -61,6 +63,36 @@ TEST_CASE("captures of transformers' own attention modules are judged right in e
                   text_of(*row, "bug"));
   }
   CHECK(count >= 14);
+}
+
+TEST_CASE("the page of a check is the same bytes whatever the threads, and loads nothing",
+          "[captures]") {
+  const std::string model = "testdata/zoo/deepseek-ai--DeepSeek-V3";
+  const std::string capture = "testdata/captures/transformers/v3_latent_width_bf16.safetensors";
+  const TempDir folder;
+  const std::string file = (folder / "report.html").string();
+  const ProcessResult one =
+      run_process(BINARY, {"check", model, capture, "--threads", "1", "-f", "html"}, PROJECT);
+  const ProcessResult other = run_process(
+      BINARY, {"check", model, capture, "--threads", "2", "-o", "html:" + file}, PROJECT);
+  CHECK(one.exit_code == 1);
+  CHECK(other.exit_code == 1);
+  CHECK(mla_scale::read_file(file, 1 << 24).value() == one.out);
+  const Markup page = parse_markup(one.out);
+  CHECK(page.problems == std::vector<std::string>{});
+  CHECK(page.named("h1").front().text
+        == "scale.latent_width: softmax scale from the width of the latent cache");
+  CHECK(one.out.find("src=") == std::string::npos);
+  CHECK(one.out.find("url(http") == std::string::npos);
+}
+
+TEST_CASE("the page of an audit is well-formed for a whole zoo", "[captures]") {
+  const ProcessResult result =
+      run_process(BINARY, {"audit", "testdata/zoo", "-f", "html"}, PROJECT);
+  CHECK(result.exit_code == 0);
+  const Markup page = parse_markup(result.out);
+  CHECK(page.problems == std::vector<std::string>{});
+  CHECK(page.named("h2").size() >= 4);
 }
 
 #ifdef SHARED_DUMPS

@@ -21,6 +21,7 @@ using html::Table;
 constexpr auto k_name = Column::Kind::name;
 constexpr auto k_number = Column::Kind::number;
 constexpr auto k_place = Column::Kind::place;
+constexpr auto k_prose = Column::Kind::prose;
 constexpr auto k_text = Column::Kind::text;
 
 std::string_view class_of(Severity severity) {
@@ -75,8 +76,8 @@ std::string baseline(const audit::Audit& audit) {
   Table table("Entries of the baseline that no longer hold", {{"Rule", k_name},
                                                               {"File", k_place},
                                                               {"At", k_name},
-                                                              {"Reason", k_text},
-                                                              {"What is the matter", k_text}});
+                                                              {"Reason", k_prose},
+                                                              {"What is the matter", k_prose}});
   for (const audit::StaleEntry& entry : audit.stale) {
     table.add({{html::code(entry.rule)},
                {html::code(entry.path)},
@@ -161,7 +162,7 @@ std::string findings(const audit::Audit& audit) {
 
 std::string rule_overview(const audit::Audit& audit) {
   Table table("",
-              {{"Rule", k_name}, {"Severity", k_text}, {"Findings", k_number}, {"What", k_text}});
+              {{"Rule", k_name}, {"Severity", k_text}, {"Findings", k_number}, {"What", k_prose}});
   for (const auto& [id, count] : hits_by_rule(audit)) {
     if (const audit::Rule* rule = audit::find_rule(id)) {
       table.add(
@@ -197,7 +198,7 @@ std::string models(const audit::Audit& audit) {
   for (const Finding& finding : audit.findings) {
     ++counts[finding.relative_path];
   }
-  Table table("", {{"File", k_place}, {"Kind", k_text}, {"Findings", k_number}});
+  Table table("", {{"File", k_place}, {"Kind", k_prose}, {"Findings", k_number}});
   for (const AuditedModel& model : audit.models) {
     const auto found = counts.find(model.relative_path);
     const std::string kind = model.outcome == AuditedModel::Outcome::mla ? "MLA"

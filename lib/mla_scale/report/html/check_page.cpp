@@ -27,6 +27,7 @@ using model::Origin;
 constexpr auto k_name = Column::Kind::name;
 constexpr auto k_number = Column::Kind::number;
 constexpr auto k_place = Column::Kind::place;
+constexpr auto k_prose = Column::Kind::prose;
 constexpr auto k_text = Column::Kind::text;
 
 std::string number(double value) {
@@ -165,8 +166,8 @@ std::string considered(const diagnose::Report& diagnosis) {
               {{"Explanation", k_name},
                {"Explains it", k_text},
                {"Error left", k_number},
-               {"of lse", k_number},
-               {"With", k_text}});
+               {"Left in lse", k_number},
+               {"With", k_prose}});
   for (const diagnose::Considered& one : diagnosis.considered) {
     const std::string name = one.ids.empty()
                                  ? std::string("as the model wants it")
@@ -191,12 +192,13 @@ std::string diagnosis(const check::Check& check) {
   }
   if (text.empty()) {
     text = check.judgement.verdict == Verdict::match ? html::paragraph("Nothing to explain.")
-           : !diagnosis.unexplained.empty() ? html::paragraph(xml_text(diagnosis.unexplained))
-                                            : "";
+           : diagnosis.unexplained.empty()
+               ? ""
+               : html::paragraph("No known bug explains this capture. What came nearest:");
   }
   text += considered(diagnosis);
   Table unknown("What this capture cannot tell",
-                {{"Hypothesis", k_name}, {"Why", k_text}, {"What would", k_text}});
+                {{"Hypothesis", k_name}, {"Why", k_prose}, {"What would", k_prose}});
   for (const diagnose::NotIdentifiable& one : diagnosis.not_identifiable) {
     unknown.add({{html::code(one.id)}, {xml_text(one.reason)}, {xml_text(one.needs)}});
   }
@@ -314,7 +316,7 @@ std::string derivation(const CheckReport& report) {
     return {};
   }
   const scale::SoftmaxScale& scale = *report.model.scale;
-  Table table("", {{"Step", k_name}, {"Value", k_number}, {"Formula", k_text}, {"From", k_place}});
+  Table table("", {{"Step", k_name}, {"Value", k_number}, {"Formula", k_prose}, {"From", k_place}});
   for (const scale::Step& step : scale.derivation) {
     table.add({{xml_text(step.step)},
                {step.value ? format_number(*step.value) : "", step.value},
@@ -329,7 +331,7 @@ std::string derivation(const CheckReport& report) {
   }
   if (scale.disputed) {
     Table alternatives("Engines disagree about this model",
-                       {{"Scale", k_number}, {"When", k_text}, {"Engines", k_text}});
+                       {{"Scale", k_number}, {"When", k_prose}, {"Engines", k_prose}});
     for (const scale::Alternative& one : scale.alternatives) {
       alternatives.add({{format_number(one.value), one.value},
                         {xml_text(one.when)},

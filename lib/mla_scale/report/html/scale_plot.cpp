@@ -95,7 +95,8 @@ std::string heads(const ScaleFit& fit, const Axis& axis) {
 
 std::string drawing(const ScaleFit& fit, const Range& range, const std::vector<Line>& lines,
                     std::string_view id, std::string_view caption, std::string_view description) {
-  const double size = std::max(range.size(), k_least_range * std::abs(range.high));
+  double size = std::max(range.size(), k_least_range * std::abs(range.high));
+  size = size > 0.0 ? size : 1.0;
   const Axis axis{range.low - k_margin * size, range.high + k_margin * size, k_bottom, k_top,
                   false};
   // Far from zero and close together: then ticks are distances from the measured scale.
@@ -149,8 +150,12 @@ std::string drawing(const ScaleFit& fit, const Range& range, const std::vector<L
 
 } // namespace
 
-std::string scale_plot(const ScaleFit& fit, double expected,
+std::string scale_plot(const ScaleFit& whole_fit, double expected,
                        const std::optional<NamedScale>& named) {
+  ScaleFit fit = whole_fit;
+  std::erase_if(fit.by_head, [](const HeadScale& head) {
+    return !std::isfinite(head.softmax_scale) || std::isnan(head.standard_error);
+  });
   if (fit.by_head.empty()) {
     return {};
   }

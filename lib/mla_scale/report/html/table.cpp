@@ -1,3 +1,4 @@
+#include <mla_scale/core/text.hpp>
 #include <mla_scale/report/html/table.hpp>
 #include <mla_scale/report/xml.hpp>
 
@@ -16,10 +17,17 @@ std::string_view class_of(Column::Kind kind) {
     return "place";
   case Column::Kind::number:
     return "number";
+  case Column::Kind::prose:
+    return "prose";
   case Column::Kind::text:
     break;
   }
   return "text";
+}
+
+/// A value as scripts read it.
+std::string sort_value(double value) {
+  return std::isinf(value) ? (value > 0.0 ? "Infinity" : "-Infinity") : format_number(value);
 }
 
 } // namespace
@@ -32,7 +40,7 @@ void Table::add(const std::vector<Cell>& cells) {
   m_rows += "<tr>";
   for (std::size_t i = 0; i < cells.size(); ++i) {
     const std::string value =
-        cells[i].value ? fmt::format(" data-value=\"{}\"", *cells[i].value) : "";
+        cells[i].value ? fmt::format(" data-value=\"{}\"", sort_value(*cells[i].value)) : "";
     m_rows += i == 0 ? fmt::format("<th scope=\"row\" class=\"{}\"{}>{}</th>",
                                    class_of(m_columns[i].kind), value, cells[i].markup)
                      : fmt::format("<td class=\"{}\"{}>{}</td>", class_of(m_columns[i].kind), value,

@@ -9,7 +9,8 @@ namespace mla_scale::report::html {
 
 /// A column: its heading, and how its cells are set.
 struct Column {
-  enum class Kind { text, name, place, number };
+  /// Prose keeps room for some words a line, and place is where something stands in a file.
+  enum class Kind { text, prose, name, place, number };
   std::string title; ///< markup
   Kind kind = Kind::text;
 };
