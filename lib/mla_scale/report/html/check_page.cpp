@@ -161,13 +161,11 @@ std::string finding_markup(const diagnose::Finding& finding) {
 
 /// The explanations that competed, and what each leaves of the error.
 std::string considered(const diagnose::Report& diagnosis) {
-  Table table("Explanations that competed, best first. Error left: 1 is what a healthy kernel's "
-              "rounding leaves",
-              {{"Explanation", k_name},
-               {"Explains it", k_text},
-               {"Error left", k_number},
-               {"Left in lse", k_number},
-               {"With", k_prose}});
+  Table table("Explanations that competed, best first", {{"Explanation", k_name},
+                                                         {"Explains it", k_text},
+                                                         {"Error left", k_number},
+                                                         {"Left in lse", k_number},
+                                                         {"With", k_prose}});
   for (const diagnose::Considered& one : diagnosis.considered) {
     const std::string name = one.ids.empty()
                                  ? std::string("as the model wants it")
@@ -178,7 +176,11 @@ std::string considered(const diagnose::Report& diagnosis) {
                one.lse_ratio > 0.0 ? html::number_cell(one.lse_ratio) : Cell{"n/a", std::nan("")},
                {xml_text(one.evidence)}});
   }
-  return table.markup();
+  return table.empty() ? ""
+                       : table.markup()
+                             + html::paragraph("Error left: 1 is what the rounding of a healthy "
+                                               "kernel leaves.",
+                                               "muted");
 }
 
 std::string diagnosis(const check::Check& check) {
@@ -222,8 +224,7 @@ std::string why(const compare::Judgement& judgement) {
 
 std::string rivals(const check::Check& check) {
   const compare::Judgement& judgement = check.judgement;
-  Table table("Wrong scales that this config's numbers can produce, and how far each is from what "
-              "was measured",
+  Table table("Wrong scales, and how far each is from what was measured",
               {{"Scale", k_name},
                {"Value", k_number},
                {"Over expected", k_number},
