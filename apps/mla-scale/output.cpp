@@ -58,7 +58,10 @@ void add_output_options(CLI::App& app, OutputOptions& options,
 ExitCode write_outputs(const OutputOptions& options, const Render& render, ExitCode verdict) {
   // Standard output first: a file that cannot be written must not cost the result.
   ExitCode result = verdict;
-  if (!write_stdout(render(options.format, stdout_style(options.color))) && errno != EPIPE) {
+  const bool shown = write_stdout(render(options.format, stdout_style(options.color)));
+  if (!shown && errno == EPIPE) {
+    std::clearerr(stdout); // the reader has seen enough
+  } else if (!shown) {
     print_error(fmt::format("standard output cannot be written: {}", std::strerror(errno)));
     result = ExitCode::input;
   }

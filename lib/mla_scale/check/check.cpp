@@ -288,6 +288,9 @@ Result<Check> check_as_read(const model::MlaConfig& config, const scale::Softmax
       check.diagnosis.findings.clear();
     }
   }
+  if (const auto unchanged = tensor::check_unchanged(check.capture); !unchanged) {
+    return unchanged.error();
+  }
   return check;
 }
 

@@ -129,8 +129,11 @@ Result<void> write_file(const std::filesystem::path& path, std::string_view cont
   // A device such as /dev/null stays what it is; a regular file is replaced in one step.
   std::error_code ignored;
   if (std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored)) {
-    const Descriptor file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
-    int code = file.get() < 0 ? errno : write_all(file.get(), content);
+    // O_NONBLOCK: opening a FIFO must not wait for a reader; writing to one that is read may.
+    const Descriptor file(::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+    int code = file.get() < 0 || ::fcntl(file.get(), F_SETFL, O_WRONLY) != 0
+                   ? errno
+                   : write_all(file.get(), content);
     if (code == 0 && ::fsync(file.get()) != 0 && errno != EINVAL && errno != ENOSYS
         && errno != EROFS) {
       code = errno;

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -29,8 +30,12 @@ void parallel_for(std::size_t count, unsigned threads,
     }
   };
   std::vector<std::jthread> pool;
-  for (std::size_t i = 1; i < workers; ++i) {
-    pool.emplace_back(work);
+  try {
+    for (std::size_t i = 1; i < workers; ++i) {
+      pool.emplace_back(work);
+    }
+  } catch (const std::system_error&) {
+    // The system gives no more threads: the ones there are do the work.
   }
   work();
   pool.clear();

@@ -98,8 +98,11 @@ std::vector<std::string> model_files_in(const std::vector<std::string>& names,
 
 void walk(const fs::path& directory, std::size_t depth, Walk& state) {
   struct stat status = {};
-  if (::stat(directory.c_str(), &status) != 0
-      || !state.seen.insert({status.st_dev, status.st_ino}).second || depth > k_deepest_directory) {
+  if (::stat(directory.c_str(), &status) != 0) {
+    state.found.push_back({directory.string(), directory.string()}); // for example a path too long
+    return;
+  }
+  if (!state.seen.insert({status.st_dev, status.st_ino}).second || depth > k_deepest_directory) {
     return; // a link back, or a tree without end
   }
   std::error_code failed;

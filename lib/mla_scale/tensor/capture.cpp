@@ -25,6 +25,7 @@ public:
 
   Result<Capture> run() {
     m_capture.files = m_files.paths;
+    m_capture.mapped = m_files.mapped;
     m_capture.tensors = m_files.listing;
     for (const auto step : {&Assembly::read_tokens, &Assembly::read_weights, &Assembly::read_heads,
                             &Assembly::read_lse, &Assembly::read_values}) {
@@ -379,6 +380,15 @@ Result<Capture> capture_of(std::vector<std::shared_ptr<const Tensor>> tensors,
     return gathered.error();
   }
   return Assembly(*gathered, geometry, options).run();
+}
+
+Result<void> check_unchanged(const Capture& capture) {
+  for (const std::shared_ptr<const MappedFile>& file : capture.mapped) {
+    if (const Result<void> unchanged = file->check_unchanged(); !unchanged) {
+      return unchanged;
+    }
+  }
+  return {};
 }
 
 } // namespace mla_scale::tensor

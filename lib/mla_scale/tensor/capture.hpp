@@ -1,10 +1,12 @@
 #pragma once
 
 #include <mla_scale/core/result.hpp>
+#include <mla_scale/tensor/mapped_file.hpp>
 #include <mla_scale/tensor/tensor.hpp>
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -50,6 +52,7 @@ enum class LseBase { natural, two };
 /// batch entry.
 struct Capture {
   std::vector<std::string> files;
+  std::vector<std::shared_ptr<const MappedFile>> mapped; ///< the same files, kept open
   std::vector<CaptureTensor> tensors;
   std::string layout; ///< for example "[T,H,D]" or "[B,H,T,D]"
   std::string level;  ///< "expanded", "latent" or "expanded+latent"; "none" when inputs are missing
@@ -99,5 +102,9 @@ struct CaptureOptions {
 [[nodiscard]] Result<Capture> capture_of(std::vector<std::shared_ptr<const Tensor>> tensors,
                                          const Geometry& geometry,
                                          const CaptureOptions& options = {});
+
+/// To be asked once all values were used. Error: unreadable when one of the files is not what it
+/// was when it was opened: the GPU side still writes, and half of what was read is from before.
+[[nodiscard]] Result<void> check_unchanged(const Capture& capture);
 
 } // namespace mla_scale::tensor

@@ -72,6 +72,9 @@ public:
   Result<void> add(TensorFile file) {
     const std::string path = file.path.string();
     m_result.paths.push_back(path);
+    if (file.mapped) {
+      m_result.mapped.push_back(std::move(file.mapped));
+    }
     m_result.metadata[path] = std::move(file.metadata);
     for (std::shared_ptr<const Tensor>& tensor : file.tensors) {
       const std::string canonical(canonical_name(tensor->name));

@@ -16,6 +16,7 @@ namespace mla_scale::tensor {
 /// The files of a capture, merged by name but not yet understood.
 struct CaptureFiles {
   std::vector<std::string> paths;
+  std::vector<std::shared_ptr<const MappedFile>> mapped;
   std::vector<CaptureTensor> listing; ///< every tensor, in file order
   std::map<std::string, std::shared_ptr<const Tensor>, std::less<>> tensors; ///< by canonical name
   std::map<std::string, std::map<std::string, std::string>, std::less<>> metadata; ///< by file

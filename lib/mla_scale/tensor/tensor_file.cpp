@@ -56,7 +56,11 @@ Result<TensorFile> read_tensor_file(const std::filesystem::path& path) {
                  {},
                  {}};
   }
-  return format->read(*file);
+  Result<TensorFile> read = format->read(*file);
+  if (read) {
+    read->mapped = *file;
+  }
+  return read;
 }
 
 } // namespace mla_scale::tensor

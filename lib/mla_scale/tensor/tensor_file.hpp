@@ -22,6 +22,7 @@ struct UnreadTensor {
 /// What one capture file holds.
 struct TensorFile {
   std::filesystem::path path;
+  std::shared_ptr<const MappedFile> mapped; ///< the file itself, for check_unchanged()
   std::vector<std::shared_ptr<const Tensor>> tensors;
   std::vector<UnreadTensor> unread;
   std::map<std::string, std::string>
