@@ -9,6 +9,14 @@
 
 using namespace hostile;
 
+namespace {
+
+/// Root may read everything and has no limits, so root becomes somebody else.
+const std::string k_as_user =
+    ::geteuid() == 0 ? "exec setpriv --reuid=65534 --regid=65534 --clear-groups " : "exec ";
+
+} // namespace
+
 TEST_CASE("links that lead back or to themselves end the walk, not the program", "[hostile]") {
   const TempDir directory;
   fs::create_directories(directory / "zoo/a/b");
@@ -81,11 +89,7 @@ TEST_CASE("files that may not be read are named with the system's reason", "[hos
   fs::copy(k_model, directory / "zoo/open");
   fs::copy(k_model + "/config.json", directory / "secret.json");
   write(directory / "q.npy", "x");
-  // Nobody is not kept out of anything that root may read, so root becomes somebody else.
-  const bool root = ::geteuid() == 0;
-  const std::string as_user =
-      root ? "exec setpriv --reuid=65534 --regid=65534 --clear-groups " : "exec ";
-  if (shell(directory.path(), as_user + "\"$MLA\" --version").exit_code != 0) {
+  if (shell(directory.path(), k_as_user + "\"$MLA\" --version").exit_code != 0) {
     WARN("not tested: the binary cannot be run as another user here");
     return;
   }
@@ -96,13 +100,31 @@ TEST_CASE("files that may not be read are named with the system's reason", "[hos
        {"inspect secret.json", "check zoo/open q.npy", "audit zoo/open --snapshot secret.json",
         "audit zoo/open --baseline secret.json"}) {
     INFO(command);
-    check_refused(shell(directory.path(), as_user + "\"$MLA\" " + command), "Permission denied");
+    check_refused(shell(directory.path(), k_as_user + "\"$MLA\" " + command), "Permission denied");
   }
   // One directory of a zoo that is closed does not hide the others.
-  const ProcessResult zoo = shell(directory.path(), as_user + "\"$MLA\" audit zoo -f json");
+  const ProcessResult zoo = shell(directory.path(), k_as_user + "\"$MLA\" audit zoo -f json");
   check_refused(zoo, "zoo/closed: Permission denied");
   CHECK(zoo.out.find("\"models\": 1,") != std::string::npos);
   fs::permissions(directory / "zoo/closed", fs::perms::all);
+}
+
+TEST_CASE("a system that gives no more threads gets the work done by those there are",
+          "[hostile]") {
+  const TempDir directory;
+  fs::permissions(directory.path(), fs::perms::all);
+  fs::create_directory(directory / "zoo");
+  for (const char* name : {"a", "b", "c"}) {
+    fs::copy(k_model, directory / "zoo" / name);
+  }
+  const std::string alone = k_as_user + "prlimit --nproc=1 ";
+  if (shell(directory.path(), alone + "\"$MLA\" --version").exit_code != 0) {
+    WARN("not tested: no process can be limited here");
+    return;
+  }
+  const ProcessResult many = shell(directory.path(), alone + "\"$MLA\" audit zoo --threads 3");
+  CHECK(many.err.empty());
+  CHECK(many.exit_code == 0);
 }
 
 TEST_CASE("a tree without end is left, and a path too long for the system is an error",
@@ -162,9 +184,10 @@ TEST_CASE("a capture cut short or changed while it is read is refused", "[hostil
     fs::resize_file(capture, size);
     const ProcessResult result = shell(
         directory.path(),
-        std::string("\"$MLA\" check \"$MODEL\" capture.safetensors --rows all --threads 1 & "
-                    "pid=$!; until grep -qs capture.safetensors /proc/$pid/maps || ! kill -0 $pid; "
-                    "do :; done; sleep 0.05; ")
+        std::string(
+            "\"$MLA\" check \"$MODEL\" capture.safetensors --rows all --threads 1 --no-diagnose & "
+            "pid=$!; until grep -qs capture.safetensors /proc/$pid/maps || ! kill -0 $pid; "
+            "do :; done; sleep 0.05; ")
             + change + " capture.safetensors; wait $pid");
     INFO(change << ": " << result.err);
     CHECK(result.exit_code == 3);
