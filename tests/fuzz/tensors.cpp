@@ -29,7 +29,10 @@ void touch(const Result<tensor::TensorFile>& file) {
     const std::int64_t count = tensor->element_count();
     for (std::int64_t i = 0; i < std::min(count, k_most); ++i) {
       static_cast<void>(tensor->at(index_of(*tensor, i)));
-      static_cast<void>(tensor->integer_at(index_of(*tensor, count - 1 - i)));
+      static_cast<void>(tensor->at(index_of(*tensor, count - 1 - i)));
+      if (!is_floating(tensor->dtype)) {
+        static_cast<void>(tensor->integer_at(index_of(*tensor, i)));
+      }
     }
   }
 }

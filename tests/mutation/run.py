@@ -1,0 +1,225 @@
+#!/usr/bin/env python3
+"""Mutation run: changes one operator or constant of the library at a time and looks whether a test notices.
+
+    tests/mutation/run.py scale --sample 100 --seed 1        needs a finished build of the dev preset
+
+Each mutant is one object, compiled as compile_commands.json says and linked before the archive into the tests of its module
+and, where the golden cases look at it, the program. It is killed when a test fails, crashes or takes too long; it survives when
+all pass. Mutants that do not compile, or compile to the same code, do not count.
+"""
+
+import argparse
+import json
+import pathlib
+import random
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+# The tests that ought to notice, the fastest first.
+MODULES = {
+    "scale": {"tests": ["scale", "engines"], "cases": True},
+    "engines": {"tests": ["engines"], "cases": True},
+    "compare": {"tests": ["compare", "check"], "cases": False},
+    "diagnose": {"tests": ["diagnose", "check"], "cases": False},
+}
+
+# clang-format puts blanks around binary operators and none around template brackets, so these are operators.
+OPERATORS = [
+    (r" < ", [" <= "]), (r" <= ", [" < "]), (r" > ", [" >= "]), (r" >= ", [" > "]), (r" == ", [" != "]), (r" != ", [" == "]),
+    (r" \+ ", [" - "]), (r" - ", [" + "]), (r" \* ", [" / "]), (r" / ", [" * "]),
+    (r" \+= ", [" -= "]), (r" -= ", [" += "]), (r" \*= ", [" /= "]),
+    (r" && ", [" || "]), (r" \|\| ", [" && "]),
+    (r"(?<=[( ])!(?=[a-z(*])", [""]),
+    (r"\btrue\b", ["false"]), (r"\bfalse\b", ["true"]),
+    (r"std::min\b", ["std::max"]), (r"std::max\b", ["std::min"]),
+    (r"\bbegin\(\)", []),
+]
+NUMBER = re.compile(r"(?<![\w.\"'])(\d+\.\d*(?:[eE][-+]?\d+)?|\d+(?:[eE][-+]?\d+)|\d+)(?![\w.'])")
+
+
+def blanked(text):
+    """The text with comments, strings, preprocessor lines and static assertions blanked, of the same length."""
+    def blank(match):
+        return re.sub(r"[^\n]", "\1", match.group())
+    pattern = r'//[^\n]*|/\*.*?\*/|R"\(.*?\)"|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])+\'|^[ \t]*#[^\n]*|static_assert\(.*?\);'
+    return re.sub(pattern, blank, text, flags=re.S | re.M)
+
+
+def sites(path):
+    """Every (begin, end, replacement) of a file."""
+    code = blanked(path.read_text())
+    for pattern, replacements in OPERATORS:
+        for match in re.finditer(pattern, code):
+            for replacement in replacements:
+                yield match.start(), match.end(), replacement
+    for match in NUMBER.finditer(code):
+        word = match.group()
+        if "." in word or "e" in word.lower():
+            yield match.start(), match.end(), repr(float(word) * 2 if float(word) else 1.0)
+        else:
+            yield match.start(), match.end(), str(int(word) + 1)
+
+
+def run(command, timeout, cwd=ROOT):
+    """(exit code, output); 124 when it took too long."""
+    try:
+        done = subprocess.run(command, cwd=cwd, timeout=timeout, capture_output=True, env=None)
+        return done.returncode, done.stdout + done.stderr
+    except subprocess.TimeoutExpired:
+        return 124, b""
+
+
+class Build:
+    def __init__(self, directory):
+        self.directory = directory
+        entries = json.loads((directory / "compile_commands.json").read_text())
+        self.compile = {str(pathlib.Path(e["directory"], e["file"]).resolve()): e for e in entries}
+        self.links = {}
+
+    def object_for(self, source, text, to):
+        """Compiles `text` in the place of `source`. False when it does not compile."""
+        entry = self.compile[str(source)]
+        mutant = to.with_suffix(".cpp")
+        mutant.write_text(text)
+        words = [w for w in shlex.split(entry["command"]) if w not in ("-Werror", "ccache") and not w.endswith("/ccache")]
+        words[words.index("-o") + 1] = str(to)
+        words[words.index("-c") + 1] = str(mutant)
+        for flag in ("-MT", "-MF"):
+            if flag in words:
+                at = words.index(flag)
+                del words[at:at + 2]
+        words = [w for w in words if w != "-MD"] + ["-iquote", str(source.parent), "-w"]
+        return run(words, 600, self.directory)[0] == 0
+
+    def link(self, target, mutant, to):
+        if target not in self.links:
+            commands = subprocess.run(["ninja", "-t", "commands", target], cwd=self.directory, check=True, capture_output=True,
+                                      text=True).stdout.splitlines()
+            self.links[target] = commands[-1]
+        line = self.links[target]
+        line = line[line.index("&& ") + 3:] if line.startswith(": &&") else line
+        words = shlex.split(line.split(" && ")[0])
+        words[words.index("-o") + 1] = str(to)
+        archive = next(i for i, w in enumerate(words) if w.endswith("libmla_scale.a"))
+        words.insert(archive, str(mutant))
+        code, output = run(words, 600, self.directory)
+        if code != 0:
+            sys.exit(output.decode())
+
+
+def read_case(path):
+    """A golden case of tests/cli; its file tells the form."""
+    case = {"args": "", "env": {"COLUMNS": "80"}, "stdin": "", "exit": 0, "out": [], "err": []}
+    section = None
+    for line in path.read_text().splitlines():
+        if line in ("--- stdout", "--- stderr"):
+            section = case["out" if line.endswith("stdout") else "err"]
+        elif section is not None:
+            section.append(line)
+        elif line.startswith("env: "):
+            name, value = line[5:].split("=", 1)
+            case["env"][name] = value
+        elif ": " in line:
+            key, value = line.split(": ", 1)
+            case[key] = int(value) if key == "exit" else value
+    return case
+
+
+def case_passes(program, case):
+    import os
+    source = (ROOT / case["stdin"]).read_bytes() if case["stdin"] else b""
+    try:
+        done = subprocess.run([str(program)] + shlex.split(case["args"]), cwd=ROOT, input=source, capture_output=True, timeout=60,
+                              env={**os.environ, **case["env"]})
+    except subprocess.TimeoutExpired:
+        return False
+    return (done.returncode == case["exit"] and done.stdout.decode().splitlines() == case["out"]
+            and done.stderr.decode().splitlines() == case["err"])
+
+
+def killer(build, module, mutant, work, timeouts):
+    """The name of what noticed the mutant, or None."""
+    for test in module["tests"]:
+        program = work / f"{test}_test"
+        build.link(f"tests/unit/{test}/{test}_test", mutant, program)
+        if run([str(program), "--abort"], timeouts[test])[0] != 0:
+            return f"{test}_test"
+    if module["cases"]:
+        program = work / "mla-scale"
+        build.link("apps/mla-scale/mla-scale", mutant, program)
+        for path, case in module["golden"]:
+            if not case_passes(program, case):
+                return path.name
+    return None
+
+
+def code_of(path):
+    """The machine code and constants of an object, without what names its source."""
+    return subprocess.run(["objdump", "-s", "-r", str(path)],
+                          capture_output=True).stdout.split(b"\n", 3)[-1]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("module", choices=MODULES)
+    parser.add_argument("--sample", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/dev")
+    parser.add_argument("--files", default="*.cpp", help="only files of this pattern")
+    options = parser.parse_args()
+    module = MODULES[options.module]
+    build = Build(options.build.resolve())
+    everything = [(path, site) for path in sorted((ROOT / "lib/mla_scale" / options.module).glob(options.files)) for site in sites(path)]
+    chosen = random.Random(options.seed).sample(everything, min(options.sample, len(everything)))
+    print(f"{options.module}: {len(chosen)} of {len(everything)} possible mutants, seed {options.seed}", flush=True)
+    with tempfile.TemporaryDirectory() as name:
+        work = pathlib.Path(name)
+        import time
+        timeouts = {}
+        for test in module["tests"]:
+            start = time.monotonic()
+            if run([str(build.directory / f"tests/unit/{test}/{test}_test")], 3600)[0] != 0:
+                sys.exit(f"{test}_test fails without any mutant")
+            timeouts[test] = 30 + 10 * (time.monotonic() - start)
+        module["golden"] = []
+        if module["cases"]:
+            everything_passes = build.directory / "apps/mla-scale/mla-scale"
+            for path in sorted((ROOT / "tests/cli/cases").glob("*.case")):
+                case = read_case(path)
+                # Some cases need what the C++ runner does for them; those that pass as they are count.
+                if case_passes(everything_passes, case):
+                    module["golden"].append((path, case))
+        plain = {}
+        killed = survived = skipped = 0
+        for number, (path, (begin, end, replacement)) in enumerate(chosen):
+            text = path.read_text()
+            line = text.count("\n", 0, begin) + 1
+            mutant = work / "mutant.o"
+            where = f"{path.relative_to(ROOT)}:{line}: '{text[begin:end].strip()}' -> '{replacement.strip()}'"
+            if path not in plain:
+                build.object_for(path, text, mutant)
+                plain[path] = code_of(mutant)
+            if not build.object_for(path, text[:begin] + replacement + text[end:], mutant):
+                skipped += 1
+                continue
+            if code_of(mutant) == plain[path]:
+                skipped += 1
+                continue
+            by = killer(build, module, mutant, work, timeouts)
+            killed += by is not None
+            survived += by is None
+            if by is None:
+                print(f"survived  {where}    {text.splitlines()[line - 1].strip()}", flush=True)
+            if number % 10 == 9:
+                print(f"... {number + 1}: {killed} killed, {survived} survived, {skipped} do not count", file=sys.stderr, flush=True)
+        counted = killed + survived
+        print(f"{options.module}: {killed} of {counted} killed ({100 * killed / max(counted, 1):.1f} %), {skipped} do not count")
+
+
+if __name__ == "__main__":
+    main()
