@@ -1,5 +1,6 @@
 #include "support/catch.hpp"
 
+#include <mla_scale/scale/softmax_scale.hpp>
 #include <mla_scale/scale/yarn.hpp>
 
 using namespace mla_scale::scale;
@@ -34,4 +35,38 @@ TEST_CASE("YaRN frequencies agree with transformers", "[scale]") {
   CHECK(inverse_frequencies(rope)[31] == Approx(3.3338035336782923e-06).epsilon(1e-6));
   rope.yarn = false;
   CHECK(inverse_frequencies(rope)[31] == Approx(0.0001333521504420787).epsilon(1e-6));
+}
+
+// The formula of transformers' _compute_yarn_parameters evaluated in Python, for a ramp that both
+// ends of the head cut off.
+TEST_CASE("the ramp starts at the first pair and ends one before the rotated width", "[scale]") {
+  RopeFrequencies rope;
+  rope.rotary_dim = 64;
+  rope.yarn = true;
+  rope.factor = 40;
+  rope.theta = 10;
+  rope.beta_fast = 1000;
+  const auto frequencies = inverse_frequencies(rope);
+  CHECK(frequencies[1] == Approx(0.9161703307724537).epsilon(1e-14));
+  CHECK(frequencies[16] == Approx(0.23792374776504951).epsilon(1e-14));
+  CHECK(frequencies[31] == Approx(0.05590519297338282).epsilon(1e-14));
+}
+
+// transformers: beta_fast, beta_slow = dict.get("beta_fast") or 32, dict.get("beta_slow") or 1.
+TEST_CASE("missing rope keys are what transformers takes for them", "[scale]") {
+  mla_scale::model::MlaConfig config;
+  config.dims.qk_rope_head_dim = 64;
+  RopeFrequencies rope = rope_frequencies(config);
+  CHECK(rope.beta_fast == 32);
+  CHECK(rope.beta_slow == 1);
+  CHECK(rope.factor == 1);
+  CHECK(rope.theta == 10000);
+  CHECK(rope.original_max_position_embeddings == 4096);
+  config.rope.beta_fast = 0;
+  config.rope.beta_slow = 0;
+  config.dims.max_position_embeddings = 8192;
+  rope = rope_frequencies(config);
+  CHECK(rope.beta_fast == 32);
+  CHECK(rope.beta_slow == 1);
+  CHECK(rope.original_max_position_embeddings == 8192);
 }
