@@ -55,16 +55,16 @@ TEST_CASE("the ramp starts at the first pair and ends one before the rotated wid
 // transformers: beta_fast, beta_slow = dict.get("beta_fast") or 32, dict.get("beta_slow") or 1.
 TEST_CASE("missing rope keys are what transformers takes for them", "[scale]") {
   mla_scale::model::MlaConfig config;
-  config.dims.qk_rope_head_dim = 64;
+  config.dims.qk_rope_head_dim.value = 64;
   RopeFrequencies rope = rope_frequencies(config);
   CHECK(rope.beta_fast == 32);
   CHECK(rope.beta_slow == 1);
   CHECK(rope.factor == 1);
   CHECK(rope.theta == 10000);
   CHECK(rope.original_max_position_embeddings == 4096);
-  config.rope.beta_fast = 0;
-  config.rope.beta_slow = 0;
-  config.dims.max_position_embeddings = 8192;
+  config.rope.beta_fast.value = 0;
+  config.rope.beta_slow.value = 0;
+  config.dims.max_position_embeddings.value = 8192;
   rope = rope_frequencies(config);
   CHECK(rope.beta_fast == 32);
   CHECK(rope.beta_slow == 1);
