@@ -48,11 +48,9 @@ void check_capture(const std::string& model, const std::vector<std::string>& fil
   }
 }
 
-} // namespace
-
-TEST_CASE("captures of transformers' own attention modules are judged right in every format",
-          "[captures]") {
-  const std::string folder = "testdata/captures/transformers/";
+/// Checks every capture that the truth.json of a folder of testdata/captures lists.
+std::size_t check_folder(const std::string& name) {
+  const std::string folder = "testdata/captures/" + name + "/";
   const auto truth =
       mla_scale::read_file(std::string(PROJECT) + "/" + folder + "truth.json", 1 << 20);
   REQUIRE(truth);
@@ -62,7 +60,18 @@ TEST_CASE("captures of transformers' own attention modules are judged right in e
     check_capture("testdata/zoo/" + text_of(*row, "zoo"), {folder + text_of(*row, "file")},
                   text_of(*row, "bug"));
   }
-  CHECK(count >= 14);
+  return count;
+}
+
+} // namespace
+
+TEST_CASE("captures of transformers' own attention modules are judged right in every format",
+          "[captures]") {
+  CHECK(check_folder("transformers") >= 14);
+}
+
+TEST_CASE("captures that the hook made inside transformers are judged right", "[captures]") {
+  CHECK(check_folder("hook") == 2);
 }
 
 TEST_CASE("the page of a check is the same bytes whatever the threads, and loads nothing",

@@ -38,6 +38,10 @@ class NotCaptured(Exception):
         self.again = again
 
 
+# The tensors of a capture, and the facts that go into its metadata.
+Content = Tuple[Dict[str, Any], Dict[str, Any]]
+
+
 class Part(NamedTuple):
     """One request of a capture: its first query rows, and the key rows that those see."""
 
@@ -74,7 +78,8 @@ class Writer:
 
     def heads(self, count: int) -> int:
         """The largest divisor of the heads of this rank that is not above what is wanted."""
-        return next(n for n in range(min(count, max(1, self.settings.heads)), 0, -1) if count % n == 0)
+        wanted = min(count, max(1, self.settings.heads))
+        return next(n for n in range(wanted, 0, -1) if count % n == 0)
 
     def parts(self, queries: Sequence[int], keys: Sequence[int]) -> List[Part]:
         """The first requests that fit; of a long first one its first query rows, which is exact
@@ -91,38 +96,48 @@ class Writer:
             if len(chosen) == self.settings.requests:
                 break
         if not chosen:
-            raise NotCaptured(f"its requests have {list(keys)[:4]} keys, more than MLA_CAPTURE_TOKENS={self.settings.tokens}", again=True)
+            limit = f"more than MLA_CAPTURE_TOKENS={self.settings.tokens}"
+            raise NotCaptured(f"its requests have {list(keys)[:4]} keys, {limit}", again=True)
         return chosen
 
-    def attempt(self, layer: int, phase: str, make: Callable[[], Tuple[Dict[str, Any], Dict[str, Any]]]) -> None:
-        """Writes the tensors and facts that make() returns; one line on stderr says what became of it."""
+    def attempt(self, layer: int, phase: str, make: Callable[[], Content]) -> None:
+        """Writes what make() returns; one line on stderr says what became of it."""
         try:
             with torch.no_grad():
-                tensors, facts = make()
-                path = self._write(layer, phase, tensors, facts)
+                path = self._write(layer, phase, make())
             self._done.add((layer, phase))
             self._say(f"layer {layer} {phase}: wrote {path}")
         except Exception as error:  # a capture that fails must not cost the user the run
             if not (isinstance(error, NotCaptured) and error.again):
                 self._done.add((layer, phase))
             kind = "" if isinstance(error, NotCaptured) else type(error).__name__ + ": "
-            self._say(f"layer {layer} {phase}: not captured: {kind}{str(error).splitlines()[0] if str(error) else ''}")
+            reason = (str(error).splitlines() or [""])[0]
+            self._say(f"layer {layer} {phase}: not captured: {kind}{reason}")
 
     def _say(self, line: str) -> None:
         if line not in self._said and len(self._said) < 1000:
             self._said.add(line)
             print("mla-scale hook: " + line, file=sys.stderr)
 
-    def _write(self, layer: int, phase: str, tensors: Dict[str, Any], facts: Dict[str, Any]) -> str:
+    def _write(self, layer: int, phase: str, content: Content) -> str:
+        tensors, facts = content
         distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
         rank = torch.distributed.get_rank() if distributed else 0
         metadata = {name: str(value) for name, value in facts.items() if value is not None}
-        metadata.update(captured_by="mla-scale hook " + self.engine, layer=str(layer), phase=phase, rank=str(rank), torch=str(torch.__version__))
+        metadata.update(
+            captured_by="mla-scale hook " + self.engine,
+            layer=str(layer),
+            phase=phase,
+            rank=str(rank),
+            torch=str(torch.__version__),
+        )
         os.makedirs(self.settings.folder, exist_ok=True)
         path = os.path.join(self.settings.folder, f"layer{layer}.{phase}.rank{rank}.safetensors")
         temporary = f"{path}.{os.getpid()}.tmp"
         try:
-            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, metadata=metadata)
+            # A copy of each: safetensors refuses two tensors of one memory.
+            copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+            save_file(copies, temporary, metadata=metadata)
             os.replace(temporary, path)
         finally:
             if os.path.exists(temporary):

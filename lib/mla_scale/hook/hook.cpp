@@ -19,12 +19,12 @@ std::span<const Hook> hooks() {
        "prefill and decode: q, out; kv_c and k_pe, those of earlier tokens from the paged cache; "
        "w_uk, w_uv; k, v and lse of a prefill without context; by wrapping "
        "MLAAttention.forward_impl or MLACommonImpl.forward",
-       "not run yet", vllm_python()},
+       "stand-ins of the same signatures; not yet vLLM itself", vllm_python()},
       {"sglang",
        "prefill: q, k, v, out, lse; absorbed prefill and decode: q, out, kv_c and k_pe from the "
        "token pool, w_uk, w_uv; by wrapping DeepseekV2AttentionMLA.forward and "
        "RadixAttention.forward",
-       "not run yet", sglang_python()},
+       "stand-ins of the same signatures; not yet SGLang itself", sglang_python()},
   };
   return k_hooks;
 }

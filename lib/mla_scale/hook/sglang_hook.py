@@ -35,7 +35,7 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Se
 import torch
 from safetensors.torch import save_file
 
-from capture_writer import NotCaptured, Part, Settings, Writer, offsets_of
+from capture_writer import Content, NotCaptured, Part, Settings, Writer, offsets_of
 
 
 class Call(NamedTuple):
@@ -85,10 +85,12 @@ def begins_of(rows: Sequence[int]) -> List[int]:
 
 
 def packed(tensor: Any, begins: Sequence[int], parts: Sequence[Part], rows: Sequence[int]) -> Any:
-    return torch.cat([tensor[begins[part.request] : begins[part.request] + count] for part, count in zip(parts, rows)])
+    """The first rows of each part, where those of request i begin at begins[i]."""
+    windows = [slice(begins[part.request], begins[part.request] + n) for part, n in zip(parts, rows)]
+    return torch.cat([tensor[window] for window in windows])
 
 
-def capture_mha(module: Any, call: Call, batch: Any, writer: Writer) -> Dict[str, Any]:
+def capture_mha(call: Call, batch: Any, writer: Writer) -> Dict[str, Any]:
     """q, k, v of multi-head attention: the new tokens alone, or with all that came before them."""
     layer = call.layer
     queries, keys = rows_of(batch)
@@ -112,8 +114,10 @@ def capture_mha(module: Any, call: Call, batch: Any, writer: Writer) -> Dict[str
     return finish(tensors, batch, parts, queries)
 
 
-def capture_absorbed(module: Any, recorder: Recorder, call: Call, batch: Any, writer: Writer) -> Dict[str, Any]:
-    """The latent form: q before absorption, the rows of the token pool, the two halves of kv_b_proj."""
+def capture_absorbed(
+    module: Any, recorder: Recorder, call: Call, batch: Any, writer: Writer
+) -> Dict[str, Any]:
+    """The latent form: q before absorption, the rows of the token pool, the halves of kv_b_proj."""
     if "cos_sin_cache" in call.keywords:
         raise NotCaptured("its kernel rotates q and k itself")
     if "topk_indices" in call.keywords:
@@ -127,7 +131,9 @@ def capture_absorbed(module: Any, recorder: Recorder, call: Call, batch: Any, wr
     heads, nope, rope = module.num_local_heads, module.qk_nope_head_dim, module.qk_rope_head_dim
     kept = writer.heads(heads)
     query = recorder.query.reshape(-1, heads, nope + rope)
-    rotated = call.q_rope if call.q_rope is not None else call.q.reshape(query.shape[0], heads, -1)[..., module.kv_lora_rank :]
+    rotated = call.q_rope
+    if rotated is None:  # behind the absorbed part, in one tensor
+        rotated = call.q.reshape(query.shape[0], heads, -1)[..., module.kv_lora_rank :]
     query = torch.cat([query[..., :nope], rotated.reshape(query.shape[0], heads, rope)], dim=-1)
     out = recorder.out.reshape(recorder.out.shape[0], heads, -1)
     cache = batch.token_to_kv_pool.get_key_buffer(call.layer.layer_id)
@@ -135,7 +141,8 @@ def capture_absorbed(module: Any, recorder: Recorder, call: Call, batch: Any, wr
         raise NotCaptured("its cache is fp8")
     latent = []
     for part in parts:
-        slots = batch.req_to_token_pool.req_to_token[int(batch.req_pool_indices[part.request]), : part.keys]
+        line = int(batch.req_pool_indices[part.request])
+        slots = batch.req_to_token_pool.req_to_token[line, : part.keys]
         latent.append(cache[slots.to(torch.int64)].reshape(part.keys, -1))
     both = torch.cat(latent)
     query_rows = [part.queries for part in parts]
@@ -150,20 +157,27 @@ def capture_absorbed(module: Any, recorder: Recorder, call: Call, batch: Any, wr
     return finish(tensors, batch, parts, queries)
 
 
-def finish(tensors: Dict[str, Any], batch: Any, parts: Sequence[Part], queries: Sequence[int]) -> Dict[str, Any]:
-    tensors["cu_seqlens_q"] = offsets_of([part.queries for part in parts])
+def finish(
+    tensors: Dict[str, Any], batch: Any, parts: Sequence[Part], queries: Sequence[int]
+) -> Dict[str, Any]:
+    """Adds where each request begins and its positions."""
+    rows = [part.queries for part in parts]
+    tensors["cu_seqlens_q"] = offsets_of(rows)
     tensors["cu_seqlens_k"] = offsets_of([part.keys for part in parts])
     if getattr(batch, "positions", None) is not None:
-        tensors["positions_q"] = packed(batch.positions, begins_of(queries), parts, [part.queries for part in parts])
+        tensors["positions_q"] = packed(batch.positions, begins_of(queries), parts, rows)
     return tensors
 
 
-def capture(module: Any, recorder: Recorder, batch: Any, writer: Writer) -> Tuple[Dict[str, Any], Dict[str, Any]]:
-    # Of a chunked prefix, the call for the new tokens comes first; those for its chunks are not causal.
-    call = next((c for c in recorder.calls if c.layer in (getattr(module, "attn_mha", None), getattr(module, "attn_mqa", None))), None)
-    if call is None:
+def capture(module: Any, recorder: Recorder, batch: Any, writer: Writer) -> Content:
+    # Of a chunked prefix, the call for the new tokens is the first; its chunks are not causal.
+    if not recorder.calls:
         raise NotCaptured("RadixAttention was not called")
-    tensors = capture_mha(module, call, batch, writer) if is_mha(call, module) else capture_absorbed(module, recorder, call, batch, writer)
+    call = recorder.calls[0]
+    if is_mha(call, module):
+        tensors = capture_mha(call, batch, writer)
+    else:
+        tensors = capture_absorbed(module, recorder, call, batch, writer)
     kept = tensors["q"].shape[1]
     facts = {
         "softmax_scale": repr(float(call.layer.scaling)),
@@ -198,15 +212,18 @@ def watched(module: Any, recorder: Recorder) -> Iterator[None]:
 def wrap_module(original: Callable, writer: Writer) -> Callable:
     """DeepseekV2AttentionMLA.forward(self, positions, hidden_states, forward_batch, ...)"""
 
-    def forward(self: Any, positions: Any, hidden_states: Any, forward_batch: Any, *args: Any, **kwargs: Any) -> Any:
-        mode = forward_batch.forward_mode
+    def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+        batch = kwargs.get("forward_batch", args[2] if len(args) > 2 else None)
+        if batch is None:
+            return original(self, *args, **kwargs)
+        mode = batch.forward_mode
         phase = "decode" if mode.is_decode() else "prefill" if mode.is_extend() else ""
         if not phase or not writer.wants(self.layer_id, phase):
-            return original(self, positions, hidden_states, forward_batch, *args, **kwargs)
+            return original(self, *args, **kwargs)
         recorder = Recorder()
         with watched(self, recorder):
-            result = original(self, positions, hidden_states, forward_batch, *args, **kwargs)
-        writer.attempt(self.layer_id, phase, lambda: capture(self, recorder, forward_batch, writer))
+            result = original(self, *args, **kwargs)
+        writer.attempt(self.layer_id, phase, lambda: capture(self, recorder, batch, writer))
         return result
 
     return forward
@@ -215,18 +232,19 @@ def wrap_module(original: Callable, writer: Writer) -> Callable:
 def wrap_radix(original: Callable) -> Callable:
     """RadixAttention.forward(self, q, k, v, forward_batch, save_kv_cache=True, ...)"""
 
-    def forward(self: Any, q: Any, k: Any, v: Any, forward_batch: Any, *args: Any, **kwargs: Any) -> Any:
-        result = original(self, q, k, v, forward_batch, *args, **kwargs)
+    def forward(self: Any, q: Any, k: Any, v: Any, *args: Any, **kwargs: Any) -> Any:
+        result = original(self, q, k, v, *args, **kwargs)
         recorder = _active.get()
         if recorder is not None and len(recorder.calls) < 2:
-            recorder.calls.append(Call(self, q, k, v, kwargs.get("q_rope"), tuple(name for name in kwargs if kwargs[name] is not None), result))
+            given = tuple(name for name, value in kwargs.items() if value is not None)
+            recorder.calls.append(Call(self, q, k, v, kwargs.get("q_rope"), given, result))
         return result
 
     return forward
 
 
 def install(**settings: Any) -> Callable[[], None]:
-    """Captures the chosen layers of the SGLang in this process. Returns a function that takes it back."""
+    """Captures the chosen layers of SGLang in this process. Returns a function that takes it back."""
     from sglang.srt.layers.radix_attention import RadixAttention
     from sglang.srt.models.deepseek_v2 import DeepseekV2AttentionMLA
 

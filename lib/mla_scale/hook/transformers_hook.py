@@ -29,7 +29,7 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Se
 import torch
 from safetensors.torch import save_file
 
-from capture_writer import NotCaptured, Part, Settings, Writer
+from capture_writer import Content, NotCaptured, Settings, Writer
 
 
 class Call(NamedTuple):
@@ -78,17 +78,21 @@ class Recorder:
         return wrapped
 
     def interface(self, function: Callable) -> Callable:
-        def record(result: Any, module: Any, query: Any, key: Any, value: Any, attention_mask: Any = None, *rest: Any, scaling: Any = None, **_: Any) -> None:
-            scale = rest[0] if rest and scaling is None else scaling
-            out, extra = (result[0], result[1]) if isinstance(result, tuple) else (result, None)
-            is_lse = extra is not None and tuple(extra.shape) == tuple(query.shape[:3]) and extra.dtype == torch.float32
-            self.calls.append(Call(self.kernel, query, key, value, attention_mask, out, scale, extra if is_lse else None))
+        def record(result: Any, _: Any, q: Any, k: Any, v: Any, mask: Any = None, *more: Any, **named: Any) -> None:
+            mask = named.get("attention_mask", mask)
+            scale = named.get("scaling", more[0] if more else None)
+            out, lse = result if isinstance(result, tuple) else (result, None)
+            if lse is not None and (lse.shape != q.shape[:3] or lse.dtype != torch.float32):
+                lse = None  # the weights of every key, or an lse rounded to 16 bits
+            self.calls.append(Call(self.kernel, q, k, v, mask, out, scale, lse))
 
         return self._outermost(function, record)
 
     def sdpa(self, function: Callable) -> Callable:
-        def record(result: Any, query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False, scale: Any = None, **_: Any) -> None:
-            self.calls.append(Call("scaled_dot_product_attention", query, key, value, attn_mask, result.transpose(1, 2), scale))
+        def record(result: Any, q: Any, k: Any, v: Any, mask: Any = None, *_: Any, **named: Any) -> None:
+            name, out = "scaled_dot_product_attention", result.transpose(1, 2)
+            mask = named.get("attn_mask", mask)
+            self.calls.append(Call(name, q, k, v, mask, out, named.get("scale")))
 
         return self._outermost(function, record)
 
@@ -123,11 +127,12 @@ class Recorder:
         calls = [c for c in self.calls if c.query.dim() == 4 and c.query.shape[-1] == width]
         if calls:
             return calls[-1]
-        for query, key, logits in self.products:
-            for weights, value, out in self.products:
-                if query.shape[-1] == width == key.shape[-2] and weights.shape == logits.shape and value.shape[-1] == self.module.v_head_dim:
+        for q, k, logits in self.products:  # [B, H, T, D] x [B, H, D, S], then [B, H, T, S] x [B, H, S, V]
+            for weights, v, out in self.products:
+                is_pair = weights.shape == logits.shape and v.shape[-1] == self.module.v_head_dim
+                if is_pair and q.shape[-1] == width == k.shape[-2]:
                     scale = getattr(self.module, "softmax_scale", None)
-                    return Call("matmul", query, key.transpose(2, 3), value, None, out.transpose(1, 2), scale)
+                    return Call("matmul", q, k.transpose(2, 3), v, None, out.transpose(1, 2), scale)
         raise NotCaptured("no attention function that this hook knows was called")
 
 
@@ -147,13 +152,18 @@ def visible(mask: Any, queries: int, keys: int) -> Tuple[int, int, bool]:
     first, end = seen[0], seen[-1] + 1
     plain = len(seen) == end - first
     if mask.dim() == 4:
+        lines = allowed.tolist()
         hidden = max(0, queries - (end - first))
-        for row, line in enumerate(allowed.tolist()[hidden:], hidden):
-            plain = plain and line[first:end] == [first + i < end - (queries - 1 - row) for i in range(end - first)]
+        # The rows of padding see nothing, or all since no softmax is over nothing. Others: a window.
+        if any(0 < sum(line) < keys for line in lines[:hidden]):
+            return 0, end, False
+        for row, line in enumerate(lines[hidden:], hidden):
+            seen_of_row = end - first - (queries - 1 - row)
+            plain = plain and line[first:end] == [i < seen_of_row for i in range(end - first)]
     return first, end, plain
 
 
-def capture(recorder: Recorder, writer: Writer, positions: Any) -> Tuple[Dict[str, Any], Dict[str, Any]]:
+def capture(recorder: Recorder, writer: Writer, positions: Any) -> Content:
     """The tensors and facts of what the recorder saw."""
     module, call = recorder.module, recorder.call()
     heads, queries, keys = call.query.shape[1], call.query.shape[2], call.key.shape[2]
@@ -162,7 +172,8 @@ def capture(recorder: Recorder, writer: Writer, positions: Any) -> Tuple[Dict[st
     first, end, plain = visible(call.mask, queries, keys)
     padding = max(0, queries - (end - first))  # query rows of left padding
     part = writer.parts([queries - padding], [end - first])[0]
-    rows, columns, kept = slice(padding, padding + part.queries), slice(first, first + part.keys), writer.heads(heads)
+    rows, columns = slice(padding, padding + part.queries), slice(first, first + part.keys)
+    kept = writer.heads(heads)
     nope = module.qk_nope_head_dim
 
     def by_token(tensor: Any, window: slice) -> Any:  # [B, H, T, D] -> [T, H, D]
@@ -177,9 +188,12 @@ def capture(recorder: Recorder, writer: Writer, positions: Any) -> Tuple[Dict[st
     if call.lse is not None:
         tensors["lse"] = call.lse[0, :kept, rows]
     weight = getattr(module.kv_b_proj, "weight", None)
-    is_whole = queries == keys and recorder.latent is not None
-    if is_whole and weight is not None and weight.dtype.is_floating_point and weight.element_size() > 1:
-        tensors["kv_c"] = recorder.latent.reshape(len(call.query), queries, -1)[0, columns]
+    latent = recorder.latent  # [B, T, L], or [B, 1, T, L] of all keys where the cache holds the latent
+    latent = None if latent is None else latent.reshape(call.key.shape[0], -1, latent.shape[-1])
+    is_whole = latent is not None and latent.shape[1] == keys
+    is_plain = weight is not None and weight.dtype.is_floating_point and weight.element_size() > 1
+    if is_whole and is_plain:
+        tensors["kv_c"] = latent[0, columns]
         tensors["k_pe"] = call.key[0, 0, columns, nope:]
         tensors["kv_b_proj"] = weight[: kept * (nope + module.v_head_dim)]
     q_pre = recorder.before_rotation(call.query[..., nope:])
@@ -188,13 +202,15 @@ def capture(recorder: Recorder, writer: Writer, positions: Any) -> Tuple[Dict[st
         tensors["q_pre"], tensors["k_pe_pre"] = by_token(q_pre, rows), k_pre[0, 0, columns]
         line = positions[0] if positions.dim() == 2 else positions
         tensors["positions_q"], tensors["positions_k"] = line[rows], line[columns]
-    # Two names of one memory are refused by safetensors.
-    tensors = {name: tensor.clone() for name, tensor in tensors.items()}
-    default = call.scale is None and call.kernel != "matmul"
+    scale, told_by = call.scale, "the argument of the kernel"
+    if call.kernel == "matmul":
+        told_by = "the module, not seen in use"
+    elif scale is None:
+        scale, told_by = call.query.shape[-1] ** -0.5, "the default of the kernel"
     config = getattr(module, "config", None)
     facts = {
-        "softmax_scale": repr(float(call.query.shape[-1] ** -0.5 if default else call.scale)) if default or call.scale is not None else None,
-        "softmax_scale_from": "the default of the kernel" if default else "the argument of the kernel",
+        "softmax_scale": None if scale is None else repr(float(scale)),
+        "softmax_scale_from": told_by,
         "kernel": call.kernel,
         "module": type(module).__name__,
         "model_type": getattr(config, "model_type", None),
@@ -230,7 +246,8 @@ def watched(recorder: Recorder) -> Iterator[None]:
                 replace(modeling, name, recorder.rotary)
         replace(torch.nn.functional, "scaled_dot_product_attention", recorder.sdpa)
         replace(torch, "matmul", recorder.matmul)
-        undo.append(recorder.module.kv_b_proj.register_forward_pre_hook(recorder.keep_latent).remove)
+        latent = recorder.module.kv_b_proj
+        undo.append(latent.register_forward_pre_hook(recorder.keep_latent).remove)
         yield
     finally:
         for step in reversed(undo):
@@ -260,16 +277,22 @@ def watch(module: Any, layer: int, writer: Writer) -> Callable[[], None]:
 
 
 def install(model: Any, **settings: Any) -> Callable[[], None]:
-    """Captures the chosen layers of the model as they run. Returns a function that takes it all back."""
+    """Captures the chosen layers of the model as they run. Returns a function that takes it back."""
     chosen = Settings.read(**settings)
     writer = Writer("transformers", chosen)
-    modules = [m for _, m in model.named_modules() if hasattr(m, "kv_b_proj") and hasattr(m, "qk_nope_head_dim")]
-    undo = []
+    modules = [module for _, module in model.named_modules() if hasattr(module, "kv_b_proj")]
+    undo: List[Callable[[], None]] = []
     for index, module in enumerate(modules):
         layer = getattr(module, "layer_idx", None)
         layer = index if layer is None else layer
         if chosen.has_layer(layer):
             undo.append(watch(module, layer, writer))
     if not undo:
-        print(f"mla-scale hook: none of {len(modules)} latent attention layers is in '{chosen.layers}'", file=sys.stderr)
-    return lambda: [step() for step in undo] and None
+        count = len(modules)
+        print(f"mla-scale hook: none of {count} latent layers is in '{chosen.layers}'", file=sys.stderr)
+
+    def take_back() -> None:
+        for step in undo:
+            step()
+
+    return take_back

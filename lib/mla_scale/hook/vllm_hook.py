@@ -26,12 +26,12 @@ sparse attention, decode context parallelism, caches of layout fp8_ds_mla.
 import os
 import re
 import sys
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Set, Tuple
 
 import torch
 from safetensors.torch import save_file
 
-from capture_writer import NotCaptured, Part, Settings, Writer, offsets_of
+from capture_writer import Content, NotCaptured, Part, Settings, Writer, offsets_of
 
 
 class Step(NamedTuple):
@@ -45,7 +45,7 @@ class Step(NamedTuple):
     cache: Any  # [blocks, block_size, L + R]
     metadata: Any
     out: Any  # [T, H * V]
-    expanded: Dict[str, Any]  # what the prefill backend saw: q, k, v, out, lse
+    expanded: Dict[str, Any]  # what the prefill backend saw: q, k, v, lse
 
 
 def counts(offsets: Any) -> List[int]:
@@ -56,33 +56,43 @@ def counts(offsets: Any) -> List[int]:
 
 def cached_rows(step: Step, block_table: Any, rows: int) -> Any:
     """The first rows of a request, [rows, L + R], from the paged cache."""
-    if step.cache.dim() != 3 or step.cache.shape[-1] != step.layer.kv_lora_rank + step.layer.qk_rope_head_dim:
-        raise NotCaptured(f"its cache of shape {list(step.cache.shape)} is not [blocks, block size, latent width]")
+    width = step.layer.kv_lora_rank + step.layer.qk_rope_head_dim
+    if step.cache.dim() != 3 or step.cache.shape[-1] != width:
+        raise NotCaptured(f"its cache {list(step.cache.shape)} is not [blocks, block size, {width}]")
     size = step.cache.shape[1]
     blocks = block_table[: (rows + size - 1) // size].tolist()
     found = torch.cat([step.cache[block] for block in blocks])[:rows]
     if found.dtype == torch.uint8:
         found = found.view(torch.float8_e4m3fn)
     if found.element_size() == 1:  # fp8: what the kernel computes with is the value times the scale
-        found = found.float() * float(getattr(step.layer, "_k_scale_float", None) or step.layer._k_scale)
+        scale = getattr(step.layer, "_k_scale_float", None) or getattr(step.layer, "_k_scale", 1.0)
+        found = found.float() * float(scale)
     return found
 
 
 def weights(step: Step, kept: int) -> Dict[str, Any]:
     """w_uk [L, H, P] and w_uv [L, H, V] of the first heads, as the engine dequantised them."""
     for owner in (step.layer, step.impl):
-        if getattr(owner, "W_UK_T", None) is not None and getattr(owner, "W_UV", None) is not None:
-            return {"w_uk": owner.W_UK_T[:kept].permute(2, 0, 1), "w_uv": owner.W_UV[:kept].transpose(0, 1)}
+        uk, uv = getattr(owner, "W_UK_T", None), getattr(owner, "W_UV", None)  # [H, P, L], [H, L, V]
+        if uk is not None and uv is not None:
+            return {"w_uk": uk[:kept].permute(2, 0, 1), "w_uv": uv[:kept].transpose(0, 1)}
     weight = getattr(step.layer.kv_b_proj, "weight", None)
     if weight is None or weight.element_size() == 1:
         raise NotCaptured("neither W_UK_T and W_UV nor an unquantised kv_b_proj.weight is there")
     return {"kv_b_proj": weight[: kept * (step.layer.qk_nope_head_dim + step.layer.v_head_dim)]}
 
 
-def assemble(step: Step, writer: Writer, parts: Sequence[Part], query_begins: Sequence[int], latent: Sequence[Any], facts: Dict[str, Any]) -> Tuple[Dict[str, Any], Dict[str, Any]]:
+def rows_of(parts: Sequence[Part], begins: Sequence[int]) -> List[slice]:
+    """The query rows of each part, where those of request i begin at begins[i]."""
+    return [slice(begins[part.request], begins[part.request] + part.queries) for part in parts]
+
+
+def assemble(
+    step: Step, writer: Writer, parts: Sequence[Part], begins: Sequence[int], latent: Sequence[Any]
+) -> Content:
     """The latent form of the chosen parts. latent: [keys, L + R] of each."""
     kept = writer.heads(step.layer.num_heads)
-    rows = [slice(query_begins[part.request], query_begins[part.request] + part.queries) for part in parts]
+    rows = rows_of(parts, begins)
     out = step.out.reshape(step.out.shape[0], step.layer.num_heads, -1)
     rank = step.layer.kv_lora_rank
     both = torch.cat(list(latent))
@@ -95,22 +105,22 @@ def assemble(step: Step, writer: Writer, parts: Sequence[Part], query_begins: Se
         "cu_seqlens_k": offsets_of([part.keys for part in parts]),
     }
     tensors.update(weights(step, kept))
-    facts.update(
-        module=type(step.layer).__name__,
-        layer_name=getattr(step.layer, "layer_name", None),
-        heads=f"{kept} of {step.layer.num_heads} of this rank, from the first",
-        vllm=getattr(sys.modules.get("vllm"), "__version__", None),
-    )
+    facts = {
+        "module": type(step.layer).__name__,
+        "layer_name": getattr(step.layer, "layer_name", None),
+        "heads": f"{kept} of {step.layer.num_heads} of this rank, from the first",
+        "vllm": getattr(sys.modules.get("vllm"), "__version__", None),
+    }
     return tensors, facts
 
 
-def capture_prefill(step: Step, writer: Writer) -> Tuple[Dict[str, Any], Dict[str, Any]]:
+def capture_prefill(step: Step, writer: Writer) -> Content:
     prefill, first = step.metadata.prefill, step.metadata.num_decode_tokens
     queries = counts(prefill.query_start_loc)
     context = prefill.chunked_context
     before = [0] * len(queries)
     if context is not None:  # the chunks of the context of each request add up to it
-        before = [sum(chunks) for chunks in zip(*(counts(offsets) for offsets in context.cu_seq_lens))]
+        before = [sum(rows) for rows in zip(*(counts(chunk) for chunk in context.cu_seq_lens))]
     parts = writer.parts(queries, [old + new for old, new in zip(before, queries)])
     begins = [first + begin for begin in prefill.query_start_loc.tolist()]
     latent = []
@@ -121,19 +131,20 @@ def capture_prefill(step: Step, writer: Writer) -> Tuple[Dict[str, Any], Dict[st
             old = cached_rows(step, prefill.block_table[part.request], before[part.request])
             rows = torch.cat([old.to(rows.dtype), rows])
         latent.append(rows)
-    backend = getattr(prefill, "prefill_backend", None) or getattr(step.layer, "prefill_backend", None) or step.impl
-    facts = {
-        "softmax_scale": repr(float(backend.scale)),
-        "softmax_scale_from": f"{type(backend).__name__}.scale",
-        "decode_softmax_scale": repr(float(step.impl.scale)),
-        "kernel": type(backend).__name__,
-        "context": str([before[part.request] for part in parts]),
-    }
-    tensors, facts = assemble(step, writer, parts, begins, latent, facts)
+    backend = prefill_backend(step.layer, step.metadata) or step.impl
+    tensors, facts = assemble(step, writer, parts, begins, latent)
+    facts.update(
+        softmax_scale=repr(float(backend.scale)),
+        softmax_scale_from=f"{type(backend).__name__}.scale",
+        decode_softmax_scale=repr(float(step.impl.scale)),
+        kernel=type(backend).__name__,
+        context=[before[part.request] for part in parts],
+    )
     seen = step.expanded
     kept = tensors["q"].shape[1]
-    if seen and not any(before) and tuple(seen["q"].shape) == tuple(step.q[first : step.metadata.num_actual_tokens].shape):
-        rows = [slice(begin, begin + part.queries) for part in parts for begin in [begins[part.request] - first]]
+    new = step.q[first : step.metadata.num_actual_tokens]
+    if seen and not any(before) and seen["q"].shape == new.shape:
+        rows = rows_of(parts, prefill.query_start_loc.tolist())
         for name in ("k", "v"):
             tensors[name] = torch.cat([seen[name][window, :kept] for window in rows])
         if seen.get("lse") is not None:  # [H, T]
@@ -141,7 +152,7 @@ def capture_prefill(step: Step, writer: Writer) -> Tuple[Dict[str, Any], Dict[st
     return tensors, facts
 
 
-def capture_decode(step: Step, writer: Writer) -> Tuple[Dict[str, Any], Dict[str, Any]]:
+def capture_decode(step: Step, writer: Writer) -> Content:
     decode = step.metadata.decode
     keys = decode.seq_lens.tolist()[: step.metadata.num_decodes]
     each = step.metadata.num_decode_tokens // max(1, step.metadata.num_decodes)
@@ -150,8 +161,10 @@ def capture_decode(step: Step, writer: Writer) -> Tuple[Dict[str, Any], Dict[str
         raise NotCaptured("its first request is too long", again=True)
     begins = [each * request for request in range(len(keys))]
     latent = [cached_rows(step, decode.block_table[part.request], part.keys) for part in parts]
-    facts = {"softmax_scale": repr(float(step.impl.scale)), "softmax_scale_from": f"{type(step.impl).__name__}.scale", "kernel": type(step.impl).__name__}
-    return assemble(step, writer, parts, begins, latent, facts)
+    tensors, facts = assemble(step, writer, parts, begins, latent)
+    name = type(step.impl).__name__
+    facts.update(softmax_scale=repr(float(step.impl.scale)), softmax_scale_from=name + ".scale", kernel=name)
+    return tensors, facts
 
 
 def capture_step(step: Step, writer: Writer, number: int) -> None:
@@ -162,7 +175,7 @@ def capture_step(step: Step, writer: Writer, number: int) -> None:
     ):
         if is_there and writer.wants(number, phase):
 
-            def make() -> Tuple[Dict[str, Any], Dict[str, Any]]:
+            def make(capture: Callable[[Step, Writer], Content] = capture) -> Content:
                 if getattr(step.impl, "dcp_world_size", 1) not in (None, -1, 0, 1):
                     raise NotCaptured("decode context parallelism splits the cache over ranks")
                 return capture(step, writer)
@@ -170,9 +183,16 @@ def capture_step(step: Step, writer: Writer, number: int) -> None:
             writer.attempt(number, phase, make)
 
 
-def layer_number(name: str) -> int:
-    found = re.search(r"\d+", name)
+def layer_number(layer: Any) -> int:
+    """3 of a layer named model.layers.3.self_attn.attn."""
+    found = re.search(r"\d+", str(getattr(layer, "layer_name", "")))
     return int(found.group()) if found else 0
+
+
+def prefill_backend(layer: Any, metadata: Any) -> Any:
+    """The prefill backend that this step runs: that of the metadata, which several layers share."""
+    shared = getattr(getattr(metadata, "prefill", None), "prefill_backend", None)
+    return getattr(layer, "prefill_backend", None) if shared is None else shared
 
 
 class Backend:
@@ -190,11 +210,10 @@ class Backend:
 
             def wrapped(*args: Any, **kwargs: Any) -> Any:
                 result = original(*args, **kwargs)
-                named = dict(zip(("q", "k", "v"), [a for a in args if hasattr(a, "dim")]), **kwargs)
-                out, lse = result if isinstance(result, tuple) else (result, None)
-                self.seen = {"q": named.get("q"), "k": named.get("k"), "v": named.get("v"), "out": out, "lse": lse}
-                if any(self.seen[name] is None for name in ("q", "k", "v")):
-                    self.seen = {}
+                named = dict(zip("qkv", [arg for arg in args if hasattr(arg, "dim")]), **kwargs)
+                if all(hasattr(named.get(name), "dim") for name in "qkv"):
+                    self.seen = {name: named[name] for name in "qkv"}
+                    self.seen["lse"] = result[1] if isinstance(result, tuple) else None
                 return result
 
             setattr(self._owner, self._method, wrapped)
@@ -207,18 +226,23 @@ class Backend:
             self._owner.__dict__.pop(self._method, None)
 
 
+# The arguments that both generations of vLLM share, in this order.
+ARGUMENTS = ("q", "k_c_normed", "k_pe", "kv_cache", "attn_metadata", "output")
+
+
 def wrap_layer(original: Callable, writer: Writer) -> Callable:
     """MLAAttention.forward_impl(self, q, k_c_normed, k_pe, kv_cache, attn_metadata, output, ...)"""
 
-    def forward_impl(self: Any, q: Any, k_c_normed: Any, k_pe: Any, kv_cache: Any, attn_metadata: Any, output: Any, *args: Any, **kwargs: Any) -> Any:
-        number = layer_number(str(self.layer_name))
-        if attn_metadata is None or not (writer.wants(number, "prefill") or writer.wants(number, "decode")):
-            return original(self, q, k_c_normed, k_pe, kv_cache, attn_metadata, output, *args, **kwargs)
-        prefill = getattr(attn_metadata, "prefill", None)
-        backend = getattr(prefill, "prefill_backend", None) or getattr(self, "prefill_backend", None)
-        with Backend(backend, "run_prefill_new_tokens") as watched:
-            result = original(self, q, k_c_normed, k_pe, kv_cache, attn_metadata, output, *args, **kwargs)
-        capture_step(Step(self, self.impl, q, k_c_normed, k_pe, kv_cache, attn_metadata, output, watched.seen), writer, number)
+    def forward_impl(self: Any, *args: Any, **kwargs: Any) -> Any:
+        named = dict(zip(ARGUMENTS, args), **kwargs)
+        number, metadata = layer_number(self), named.get("attn_metadata")
+        wanted = writer.wants(number, "prefill") or writer.wants(number, "decode")
+        if metadata is None or not wanted:
+            return original(self, *args, **kwargs)
+        with Backend(prefill_backend(self, metadata), "run_prefill_new_tokens") as watched:
+            result = original(self, *args, **kwargs)
+        seen = [named.get(name) for name in ARGUMENTS]
+        capture_step(Step(self, self.impl, *seen, watched.seen), writer, number)
         return result
 
     return forward_impl
@@ -227,22 +251,24 @@ def wrap_layer(original: Callable, writer: Writer) -> Callable:
 def wrap_impl(original: Callable, writer: Writer) -> Callable:
     """MLACommonImpl.forward(self, layer, q, k_c_normed, k_pe, kv_cache, attn_metadata, output, ...)"""
 
-    def forward(self: Any, layer: Any, q: Any, k_c_normed: Any, k_pe: Any, kv_cache: Any, attn_metadata: Any, output: Any = None, *args: Any, **kwargs: Any) -> Any:
-        number = layer_number(str(getattr(layer, "layer_name", "0")))
-        if attn_metadata is None or not (writer.wants(number, "prefill") or writer.wants(number, "decode")):
-            return original(self, layer, q, k_c_normed, k_pe, kv_cache, attn_metadata, output, *args, **kwargs)
+    def forward(self: Any, layer: Any, *args: Any, **kwargs: Any) -> Any:
+        named = dict(zip(ARGUMENTS, args), **kwargs)
+        number, metadata = layer_number(layer), named.get("attn_metadata")
+        wanted = writer.wants(number, "prefill") or writer.wants(number, "decode")
+        if metadata is None or not wanted:
+            return original(self, layer, *args, **kwargs)
         with Backend(self, "_run_prefill_new_tokens") as watched:
-            result = original(self, layer, q, k_c_normed, k_pe, kv_cache, attn_metadata, output, *args, **kwargs)
-        # Here the implementation knows the widths; the layer only its name and the cache's scale.
-        step = Step(self, self, q, k_c_normed, k_pe, kv_cache, attn_metadata, output, watched.seen)
-        capture_step(step, writer, number)
+            result = original(self, layer, *args, **kwargs)
+        # Here the implementation knows the widths; the layer only its name.
+        seen = [named.get(name) for name in ARGUMENTS]
+        capture_step(Step(self, self, *seen, watched.seen), writer, number)
         return result
 
     return forward
 
 
 def install(**settings: Any) -> Callable[[], None]:
-    """Captures the chosen layers of the vLLM in this process. Returns a function that takes it back."""
+    """Captures the chosen layers of vLLM in this process. Returns a function that takes it back."""
     writer = Writer("vllm", Settings.read(**settings))
     try:
         from vllm.model_executor.layers.attention.mla_attention import MLAAttention as owner
