@@ -80,6 +80,65 @@ void compute_to(const Problem& problem, Output& output) {
   }
 }
 
+/// A problem with the place for its output, and what computing it counts for.
+struct Job {
+  std::shared_ptr<Problem> problem;
+  std::shared_ptr<Output> output;
+  double work = 0.0;
+};
+
+Job with_output(std::shared_ptr<Problem> problem, double work) {
+  const std::int64_t size = problem->q.tokens * problem->q.heads * k_value;
+  return {std::move(problem), std::make_shared<Output>(size), work};
+}
+
+double causal_pairs(const AttentionShape& shape) {
+  const auto queries = static_cast<double>(shape.queries);
+  return queries * static_cast<double>(shape.keys - shape.queries) + queries * (queries + 1) / 2;
+}
+
+Job prefill_job(const AttentionShape& shape) {
+  auto problem = std::make_shared<Problem>();
+  problem->q = random_view(1, shape.queries, shape.heads, k_nope + k_rope);
+  problem->k = random_view(2, shape.keys, shape.heads, k_nope + k_rope);
+  problem->v = random_view(3, shape.keys, shape.heads, k_value);
+  problem->qk_rope_head_dim = k_rope;
+  problem->softmax_scale = 0.07;
+  problem->sequences = {{0, shape.queries, 0, shape.keys}};
+  return with_output(problem, 2.0 * causal_pairs(shape)
+                                  * static_cast<double>((k_nope + k_rope + k_value) * shape.heads));
+}
+
+std::shared_ptr<Problem> latent_problem(const AttentionShape& shape, Form form) {
+  auto problem = std::make_shared<Problem>();
+  problem->q = random_view(4, shape.queries, shape.heads, k_nope + k_rope);
+  problem->kv_c = random_view(5, shape.keys, 1, k_rank);
+  problem->k_pe = random_view(6, shape.keys, 1, k_rope);
+  problem->w_uk = random_view(7, k_nope, shape.heads, k_rank);
+  problem->w_uv = random_view(8, k_value, shape.heads, k_rank);
+  problem->form = form;
+  problem->qk_rope_head_dim = k_rope;
+  problem->softmax_scale = 0.005;
+  problem->sequences = {{0, shape.queries, 0, shape.keys}};
+  return problem;
+}
+
+Contender contender(std::string name, const Job& job, Precision precision, unsigned threads) {
+  Problem variant = *job.problem;
+  variant.precision = precision;
+  variant.threads = static_cast<int>(threads);
+  return {std::move(name), job.work,
+          [variant, output = job.output] { compute_to(variant, *output); },
+          precision == Precision::f32, threads};
+}
+
+Group in_both_precisions(std::string name, const Job& job, unsigned threads) {
+  Group group{std::move(name), "FLOP", {}, true};
+  group.contenders.push_back(contender("mla-scale f64", job, Precision::f64, threads));
+  group.contenders.push_back(contender("mla-scale f32", job, Precision::f32, threads));
+  return group;
+}
+
 template <typename Real, typename Compute>
 void naive_heads(const Problem& problem, unsigned threads, Output& output, Compute compute) {
   const std::int64_t length = problem.q.tokens;
@@ -119,34 +178,15 @@ bool has_avx512() {
 } // namespace
 
 Group prefill_group(const AttentionShape& shape, unsigned threads, bool baselines) {
-  auto problem = std::make_shared<Problem>();
-  problem->q = random_view(1, shape.queries, shape.heads, k_nope + k_rope);
-  problem->k = random_view(2, shape.keys, shape.heads, k_nope + k_rope);
-  problem->v = random_view(3, shape.keys, shape.heads, k_value);
-  problem->qk_rope_head_dim = k_rope;
-  problem->softmax_scale = 0.07;
-  problem->sequences = {{0, shape.queries, 0, shape.keys}};
-  auto output = std::make_shared<Output>(shape.queries * shape.heads * k_value);
-  const auto prefix = static_cast<double>(shape.keys - shape.queries);
-  const auto queries = static_cast<double>(shape.queries);
-  const double work = 2.0 * (queries * prefix + queries * (queries + 1) / 2)
-                      * static_cast<double>((k_nope + k_rope + k_value) * shape.heads);
-
+  const Job job = prefill_job(shape);
+  const std::shared_ptr<Problem>& problem = job.problem;
+  const std::shared_ptr<Output>& output = job.output;
+  const double work = job.work;
   Group group{fmt::format("prefill H={} S={}", shape.heads, shape.queries), "FLOP", {}, true};
-  const auto add_ours = [&](std::string name, Precision precision, unsigned count,
-                            const Kernel* kernel) {
-    Problem variant = *problem;
-    variant.precision = precision;
-    variant.threads = static_cast<int>(count);
-    variant.kernel = kernel;
-    group.contenders.push_back({std::move(name), work,
-                                [variant, output] { compute_to(variant, *output); },
-                                precision == Precision::f32});
-  };
-  add_ours("mla-scale f64", Precision::f64, threads, nullptr);
-  add_ours("mla-scale f32", Precision::f32, threads, nullptr);
+  group.contenders.push_back(contender("mla-scale f64", job, Precision::f64, threads));
+  group.contenders.push_back(contender("mla-scale f32", job, Precision::f32, threads));
   if (threads > 1) {
-    add_ours("mla-scale f64, 1 thread", Precision::f64, 1, nullptr);
+    group.contenders.push_back(contender("mla-scale f64, 1 thread", job, Precision::f64, 1));
   }
   if (!baselines) {
     return group;
@@ -156,7 +196,7 @@ Group prefill_group(const AttentionShape& shape, unsigned threads, bool baseline
                                 [problem, output, threads, compute] {
                                   naive_heads<Real>(*problem, threads, *output, compute);
                                 },
-                                sizeof(Real) == sizeof(float)});
+                                sizeof(Real) == sizeof(float), threads});
   };
   const bool avx512 = has_avx512();
   const std::string suffix = avx512 ? " (AVX-512)" : "";
@@ -170,33 +210,48 @@ Group prefill_group(const AttentionShape& shape, unsigned threads, bool baseline
   return group;
 }
 
-Group decode_group(const AttentionShape& shape, unsigned threads) {
-  auto problem = std::make_shared<Problem>();
-  problem->q = random_view(4, shape.queries, shape.heads, k_nope + k_rope);
-  problem->kv_c = random_view(5, shape.keys, 1, k_rank);
-  problem->k_pe = random_view(6, shape.keys, 1, k_rope);
-  problem->w_uk = random_view(7, k_nope, shape.heads, k_rank);
-  problem->w_uv = random_view(8, k_value, shape.heads, k_rank);
-  problem->form = Form::absorbed;
-  problem->qk_rope_head_dim = k_rope;
-  problem->softmax_scale = 0.005;
-  problem->sequences = {{0, shape.queries, 0, shape.keys}};
-  auto output = std::make_shared<Output>(shape.queries * shape.heads * k_value);
-  const auto queries = static_cast<double>(shape.queries);
-  const double pairs =
-      queries * static_cast<double>(shape.keys - shape.queries) + queries * (queries + 1) / 2;
-  const double work = 2.0 * pairs * static_cast<double>((2 * k_rank + k_rope) * shape.heads);
-  Group group{fmt::format("decode H={} Tk={} rows={}", shape.heads, shape.keys, shape.queries),
-              "FLOP",
-              {},
-              true};
+std::vector<unsigned> thread_counts(unsigned most) {
+  std::vector<unsigned> counts;
+  for (unsigned count = 1; count < most; count *= 2) {
+    counts.push_back(count);
+  }
+  counts.push_back(most);
+  return counts;
+}
+
+std::string scaling_name(bool f32, unsigned threads) {
+  return fmt::format("mla-scale {}, {} thread{}", f32 ? "f32" : "f64", threads,
+                     threads == 1 ? "" : "s");
+}
+
+Group scaling_group(const AttentionShape& shape, unsigned threads) {
+  const Job job = prefill_job(shape);
+  Group group{
+      fmt::format("scaling, prefill H={} S={}", shape.heads, shape.queries), "FLOP", {}, true};
   for (const Precision precision : {Precision::f64, Precision::f32}) {
-    Problem variant = *problem;
-    variant.precision = precision;
-    variant.threads = static_cast<int>(threads);
-    group.contenders.push_back({precision == Precision::f64 ? "mla-scale f64" : "mla-scale f32",
-                                work, [variant, output] { compute_to(variant, *output); },
-                                precision == Precision::f32});
+    for (const unsigned count : thread_counts(threads)) {
+      group.contenders.push_back(
+          contender(scaling_name(precision == Precision::f32, count), job, precision, count));
+    }
   }
   return group;
+}
+
+Group latent_prefill_group(const AttentionShape& shape, unsigned threads) {
+  const double per_head =
+      causal_pairs(shape) * static_cast<double>(k_nope + k_rope + k_value)
+      + static_cast<double>(shape.keys) * static_cast<double>(k_rank * (k_nope + k_value));
+  const Job job = with_output(latent_problem(shape, Form::latent),
+                              2.0 * per_head * static_cast<double>(shape.heads));
+  return in_both_precisions(
+      fmt::format("prefill from the latent H={} S={}", shape.heads, shape.queries), job, threads);
+}
+
+Group decode_group(const AttentionShape& shape, unsigned threads) {
+  const Job job = with_output(latent_problem(shape, Form::absorbed),
+                              2.0 * causal_pairs(shape)
+                                  * static_cast<double>((2 * k_rank + k_rope) * shape.heads));
+  return in_both_precisions(
+      fmt::format("decode H={} Tk={} rows={}", shape.heads, shape.keys, shape.queries), job,
+      threads);
 }

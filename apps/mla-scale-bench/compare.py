@@ -1,34 +1,46 @@
-"""Causal MLA prefill in NumPy and PyTorch, printed in the bench's own measure (GFLOP/s).
+"""Causal MLA prefill in NumPy and PyTorch, for mla-scale-bench --python.
 
-Started by mla-scale-bench --python; needs NumPy, and PyTorch if it is there.
-usage: compare.py THREADS
+usage: compare.py HEADS LENGTH ROUNDS SECONDS THREADS[,THREADS...]
+
+Prints a line for each way to compute it: precision, threads, rates in FLOP/s (median, least, most),
+name. NumPy runs on the last number of threads only: its BLAS takes the number at its start. After
+SECONDS nothing more is begun; what one thread would take comes last.
 """
 
 import os
 import sys
 import time
 
-THREADS = int(sys.argv[1])
+HEADS, LENGTH, ROUNDS, SECONDS = (int(argument) for argument in sys.argv[1:5])
+THREADS = [int(count) for count in sys.argv[5].split(",")]
+END = time.monotonic() + SECONDS
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[name] = str(THREADS)
+    os.environ[name] = str(THREADS[-1])
 
-import numpy as np  # noqa: E402  (the thread counts must be set first)
+try:
+    import numpy as np  # noqa: E402  (the thread counts must be set first)
+except ImportError:
+    sys.exit("compare.py: needs NumPy")
 
-HEADS, LENGTH, KEY, VALUE, SCALE, ROUNDS = 16, 2048, 192, 128, 0.07, 5
+KEY, VALUE, SCALE = 192, 128, 0.07
+LONG = 3.0  # seconds after which one round must do
 FLOPS = LENGTH * (LENGTH + 1) / 2 * (KEY + VALUE) * 2 * HEADS
 
 
-def best(run):
+def measure(name, precision, threads, run):
     times = []
-    for _ in range(ROUNDS):
+    if time.monotonic() > END:
+        print("compare.py: no time left for", name, "on", threads, "threads", file=sys.stderr)
+        return
+    while len(times) < ROUNDS + 1:
         start = time.perf_counter()
         run()
         times.append(time.perf_counter() - start)
-    return sorted(FLOPS / t / 1e9 for t in times)
-
-
-def show(name, rates):
-    print(f"  {name:<32} {rates[len(rates) // 2]:8.1f} GFLOP/s [{rates[0]:.1f}, {rates[-1]:.1f}]", flush=True)
+        if times[-1] > LONG:
+            break
+    # The first run pays for fresh memory; it counts only where it is the only one.
+    rates = sorted(FLOPS / t for t in times[1:] or times)
+    print(precision, threads, rates[len(rates) // 2], rates[0], rates[-1], name, flush=True)
 
 
 def numpy_heads(q, k, v):
@@ -45,23 +57,29 @@ def numpy_heads(q, k, v):
     return out
 
 
-print(f"\nPython, prefill H={HEADS} S={LENGTH}, {THREADS} threads")
 rng = np.random.default_rng(1)
 arrays = [rng.uniform(-1, 1, (HEADS, LENGTH, width)) for width in (KEY, KEY, VALUE)]
 for dtype in (np.float64, np.float32):
     q, k, v = (a.astype(dtype) for a in arrays)
-    show(f"NumPy {np.__version__} {np.dtype(dtype).name}", best(lambda: numpy_heads(q, k, v)))
+    precision = np.dtype(dtype).name
+    measure(f"NumPy {np.__version__} {precision}", precision, THREADS[-1], lambda: numpy_heads(q, k, v))
 
 try:
     import torch
 except ImportError:
     sys.exit(0)
 
-torch.set_num_threads(THREADS)
-attention = torch.nn.functional.scaled_dot_product_attention
-for dtype in (torch.float64, torch.float32):
-    q, k, v = (torch.from_numpy(a).to(dtype)[None] for a in arrays)
-    padded = torch.nn.functional.pad(v, (0, KEY - VALUE))
-    for name, value in (("", v), (", v padded to 192", padded)):
-        rates = best(lambda: attention(q, k, value, is_causal=True, scale=SCALE))
-        show(f"PyTorch {torch.__version__} {str(dtype)[6:]}{name}", rates)
+attention = getattr(torch.nn.functional, "scaled_dot_product_attention", None)
+if attention is None:
+    print(f"compare.py: PyTorch {torch.__version__} has no scaled_dot_product_attention", file=sys.stderr)
+    sys.exit(0)
+with torch.inference_mode():
+    for threads in reversed(THREADS):
+        torch.set_num_threads(threads)
+        for dtype in (torch.float64, torch.float32):
+            precision = str(dtype)[6:]
+            q, k, v = (torch.from_numpy(a).to(dtype)[None] for a in arrays)
+            padded = torch.nn.functional.pad(v, (0, KEY - VALUE))
+            for name, value in ((", V padded to 192", padded), ("", v)):
+                measure(f"PyTorch {torch.__version__} {precision}{name}", precision, threads,
+                        lambda: attention(q, k, value, is_causal=True, scale=SCALE))

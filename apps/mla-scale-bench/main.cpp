@@ -1,6 +1,7 @@
 #include "attention_suite.hpp"
 #include "output.hpp"
 #include "program_suite.hpp"
+#include "python_suite.hpp"
 
 #include <mla_scale/core/file.hpp>
 #include <mla_scale/reference/kernel_choice.hpp>
@@ -26,6 +27,7 @@ struct Options {
   std::string only;
   std::string python;
   std::string script;
+  int python_seconds = 120;
   std::string json;
   std::string svg;
   std::string tool;
@@ -49,15 +51,15 @@ public:
 
 private:
   void attention();
+  void scaling();
   void costs();
   void programs();
-  void python();
   [[nodiscard]] bool wanted(std::string_view kind) const {
     return m_options.only.empty() || m_options.only == kind;
   }
   void add(const Group& group) {
     std::fprintf(stderr, "%s ...\n", group.name.c_str());
-    m_groups.push_back(measure(group, m_options.rounds, m_options.threads));
+    m_groups.push_back(measure(group, m_options.rounds));
   }
 
   Options m_options;
@@ -69,33 +71,45 @@ void Bench::attention() {
   const unsigned threads = m_options.threads;
   if (m_options.smoke) {
     add(prefill_group({2, 300, 300}, threads, true));
+    add(latent_prefill_group({2, 300, 300}, threads));
     add(decode_group({4, 3, 300}, threads));
     return;
   }
   add(prefill_group({16, 2048, 2048}, threads, true));
   add(prefill_group({128, 2048, 2048}, threads, true));
   add(prefill_group({16, 8192, 8192}, threads, true));
+  add(latent_prefill_group({16, 2048, 2048}, threads));
+  add(latent_prefill_group({128, 2048, 2048}, threads));
   add(decode_group({128, 64, 8192}, threads));
+}
+
+/// Ours on each number of threads and, with --python, NumPy and PyTorch on as many.
+void Bench::scaling() {
+  const std::vector<AttentionShape> shapes =
+      m_options.smoke ? std::vector<AttentionShape>{{2, 300, 300}}
+                      : std::vector<AttentionShape>{{16, 2048, 2048}, {128, 2048, 2048}};
+  for (const AttentionShape& shape : shapes) {
+    add(scaling_group(shape, m_options.threads));
+    if (!m_options.python.empty()) {
+      const GroupResult ours = m_groups.back();
+      m_groups.push_back(
+          measure_python({m_options.python, m_options.script, m_options.python_seconds}, shape,
+                         m_options.rounds, m_options.threads, ours));
+    }
+  }
 }
 
 void Bench::costs() {
   const std::vector<std::int64_t> lengths =
       m_options.smoke ? std::vector<std::int64_t>{128, 256}
                       : std::vector<std::int64_t>{256, 512, 1024, 2048, 4096, 8192};
-  std::vector<unsigned> thread_counts{1};
-  for (unsigned threads = 2; threads < m_options.threads; threads *= 2) {
-    thread_counts.push_back(threads);
-  }
-  if (m_options.threads > 1) {
-    thread_counts.push_back(m_options.threads);
-  }
   for (const std::int64_t heads : {1, 16}) {
-    for (const unsigned threads : thread_counts) {
+    for (const unsigned threads : thread_counts(m_options.threads)) {
       for (const std::int64_t length : lengths) {
         Group group = prefill_group({heads, length, length}, threads, false);
         group.contenders.resize(1); // float64 on all threads
         group.against_peak = false;
-        const GroupResult result = measure(group, m_options.smoke ? 1 : 3, threads);
+        const GroupResult result = measure(group, m_options.smoke ? 1 : 3);
         const double rate = result.series.front().rate.most;
         m_costs.push_back({heads, length, threads, group.contenders.front().work / rate, rate});
       }
@@ -114,19 +128,6 @@ void Bench::programs() {
   }
 }
 
-void Bench::python() {
-  if (m_options.python.empty() || m_options.smoke) {
-    return;
-  }
-  // The script prints its own lines, in the same minute and on the same number of threads.
-  const std::string command =
-      fmt::format("'{}' '{}' {}", m_options.python, m_options.script, m_options.threads);
-  std::fflush(stdout);
-  if (std::system(command.c_str()) != 0) {
-    std::fputs("the comparison with Python did not run\n", stderr);
-  }
-}
-
 void Bench::run() {
   const auto kernel = mla_scale::reference::chosen_kernel();
   if (!kernel) {
@@ -136,6 +137,9 @@ void Bench::run() {
                         measure_peak(true, m_options.threads)};
   if (wanted("attention")) {
     attention();
+  }
+  if (wanted("scaling")) {
+    scaling();
   }
   if (wanted("programs")) {
     programs();
@@ -155,7 +159,6 @@ void Bench::run() {
       }
     }
   }
-  python();
 }
 
 } // namespace
@@ -171,12 +174,16 @@ int main(int argc, char** argv) {
   app.add_option("--rounds", options.rounds, "Rounds of each group (5)")
       ->check(CLI::Range(1, 1000));
   app.add_flag("--smoke", options.smoke, "Tiny sizes: only shows that everything runs");
-  app.add_option("--only", options.only, "One kind of measurement: attention, programs or costs")
-      ->check(CLI::IsMember({"attention", "programs", "costs"}));
+  app.add_option("--only", options.only,
+                 "One kind of measurement: attention, scaling, programs or costs")
+      ->check(CLI::IsMember({"attention", "scaling", "programs", "costs"}));
   app.add_option("--model", options.model, "Model directory for the config measurements");
   app.add_option("--tool", options.tool, "The mla-scale program, to measure its start");
   app.add_option("--python", options.python, "Python with NumPy or PyTorch to compare with");
   app.add_option("--script", options.script, "compare.py of this directory");
+  app.add_option("--python-seconds", options.python_seconds,
+                 "Seconds after which Python begins nothing more, for each size (120)")
+      ->check(CLI::Range(1, 100000));
   app.add_option("--json", options.json, "Write the numbers to this file");
   app.add_option("--svg", options.svg, "Write a plot of how cost grows to this file");
   CLI11_PARSE(app, argc, argv);

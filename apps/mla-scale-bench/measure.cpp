@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <map>
+#include <utility>
 
 using namespace mla_scale;
 
@@ -44,27 +46,33 @@ double measure_peak(bool f32, unsigned threads) {
   return best;
 }
 
-GroupResult measure(const Group& group, int rounds, unsigned threads) {
+GroupResult measure(const Group& group, int rounds) {
   const std::size_t count = group.contenders.size();
   std::vector<std::vector<double>> rates(count);
-  std::vector<std::vector<double>> peaks(count);
-  std::vector<std::vector<double>> firsts(count);
+  std::vector<std::vector<double>> shares(count);
+  std::vector<std::vector<double>> ratios(count);
   for (int round = 0; round < rounds; ++round) {
-    const double f64 = group.against_peak ? measure_peak(false, threads) : 0.0;
-    const double f32 = group.against_peak ? measure_peak(true, threads) : 0.0;
+    std::map<std::pair<bool, unsigned>, double> peaks;
     for (std::size_t i = 0; i < count; ++i) {
       const Contender& contender = group.contenders[i];
-      rates[i].push_back(contender.work / seconds_of(contender.run));
       if (group.against_peak) {
-        peaks[i].push_back(rates[i].back() / (contender.against_f32 ? f32 : f64));
+        // Once a round, shortly before the first contender that it is for.
+        const auto [peak, fresh] = peaks.try_emplace({contender.against_f32, contender.threads});
+        if (fresh) {
+          peak->second = measure_peak(contender.against_f32, contender.threads);
+        }
+        rates[i].push_back(contender.work / seconds_of(contender.run));
+        shares[i].push_back(rates[i].back() / peak->second);
+      } else {
+        rates[i].push_back(contender.work / seconds_of(contender.run));
       }
-      firsts[i].push_back(rates[0].back() / rates[i].back());
+      ratios[i].push_back(rates[0].back() / rates[i].back());
     }
   }
   GroupResult result{group.name, group.unit, {}};
   for (std::size_t i = 0; i < count; ++i) {
-    result.series.push_back(
-        {group.contenders[i].name, spread_of(rates[i]), spread_of(peaks[i]), spread_of(firsts[i])});
+    result.series.push_back({group.contenders[i].name, spread_of(rates[i]), spread_of(shares[i]),
+                             i == 0 ? "" : group.contenders[0].name, spread_of(ratios[i])});
   }
   return result;
 }

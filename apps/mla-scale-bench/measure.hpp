@@ -10,6 +10,7 @@ struct Contender {
   double work = 0.0;
   std::function<void()> run;
   bool against_f32 = false; ///< which peak it is compared with
+  unsigned threads = 1;     ///< that it uses, and that the peak is measured on
 };
 
 /// Contenders for the same work, measured in turn in each round, so that a slow spell of the
@@ -32,9 +33,10 @@ struct Spread {
 
 struct Series {
   std::string name;
-  Spread rate;  ///< units of work a second
-  Spread peak;  ///< share of the arithmetic peak measured in the same round; zeros without one
-  Spread first; ///< the first contender's rate over this one's, in the same round
+  Spread rate; ///< units of work a second
+  Spread peak; ///< share of the peak of as many threads in the same round; zeros without one
+  std::string compared_with; ///< the series that `ratio` is about; empty: none
+  Spread ratio;              ///< that series' rate over this one's, in the same round
 };
 
 struct GroupResult {
@@ -48,4 +50,4 @@ struct GroupResult {
 
 [[nodiscard]] double seconds_of(const std::function<void()>& run);
 
-[[nodiscard]] GroupResult measure(const Group& group, int rounds, unsigned threads);
+[[nodiscard]] GroupResult measure(const Group& group, int rounds);

@@ -33,7 +33,6 @@ std::string text_of(const Setting& setting, const std::vector<GroupResult>& grou
       setting.kernel, setting.threads, setting.peak_f64 * 1e-9, setting.peak_f32 * 1e-9);
   for (const GroupResult& group : groups) {
     text += fmt::format("\n{}\n", group.name);
-    const std::string& first = group.series.front().name;
     for (const Series& series : group.series) {
       text +=
           fmt::format("  {:<32} {:>16}", series.name, rate_text(series.rate.median, group.unit));
@@ -41,9 +40,9 @@ std::string text_of(const Setting& setting, const std::vector<GroupResult>& grou
         text += fmt::format("  {:3.0f} % [{:.0f}, {:.0f}] of peak", 100 * series.peak.median,
                             100 * series.peak.least, 100 * series.peak.most);
       }
-      if (&series != &group.series.front()) {
-        text += fmt::format("  {} is {:.2f} [{:.2f}, {:.2f}] times as fast", first,
-                            series.first.median, series.first.least, series.first.most);
+      if (!series.compared_with.empty()) {
+        text += fmt::format("  {} is {:.2f} [{:.2f}, {:.2f}] times as fast", series.compared_with,
+                            series.ratio.median, series.ratio.least, series.ratio.most);
       }
       text += "\n";
     }
@@ -76,7 +75,10 @@ std::string json_of(const Setting& setting, const std::vector<GroupResult>& grou
       if (series.peak.median > 0.0) {
         write(json, "share_of_peak", series.peak);
       }
-      write(json, "first_over_this", series.first);
+      if (!series.compared_with.empty()) {
+        json.member("compared_with", series.compared_with);
+        write(json, "ratio", series.ratio);
+      }
       json.end_object();
     }
     json.end_array().end_object();
