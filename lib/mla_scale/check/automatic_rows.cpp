@@ -45,6 +45,36 @@ void add_boundaries(const tensor::Sequence& sequence, std::vector<std::int64_t>&
   }
 }
 
+/// Rows of average length that a budget pays for in the problem's form. In latent form the keys
+/// must be expanded first, whatever the rows.
+double rows_in_form(const reference::Problem& problem, double budget) {
+  const std::vector<std::int64_t> heads = problem.chosen_heads();
+  const std::vector<std::int64_t> rows = problem.chosen_rows();
+  const std::vector<reference::Unit> units = reference::cut(problem, heads, rows);
+  const double pairs = reference::count_flops(problem, units);
+  double of_rows = reference::count_cost(problem, units);
+  if (problem.form == reference::Form::latent) {
+    of_rows = pairs;
+    for (const tensor::Sequence& sequence : problem.sequences) {
+      const auto keys = static_cast<double>(sequence.key_end - sequence.key_begin);
+      budget -= 2.0 * keys * static_cast<double>(problem.kv_c->width)
+                * static_cast<double>(problem.nope_width() + problem.v_width())
+                * static_cast<double>(heads.size());
+    }
+  }
+  return budget * static_cast<double>(rows.size()) / std::max(of_rows, 1.0);
+}
+
+double affordable_rows(const reference::Problem& problem, double budget) {
+  const double rows = rows_in_form(problem, budget);
+  if (problem.form != reference::Form::latent) {
+    return rows;
+  }
+  reference::Problem absorbed = problem;
+  absorbed.form = reference::Form::absorbed;
+  return std::max(rows, rows_in_form(absorbed, budget));
+}
+
 } // namespace
 
 double AutomaticRows::catches(double share) const {
@@ -52,16 +82,17 @@ double AutomaticRows::catches(double share) const {
 }
 
 double cost_of(const reference::Problem& problem) {
+  const reference::Problem cheapest = reference::in_cheapest_form(problem);
   const std::vector<std::int64_t> heads = problem.chosen_heads();
   const std::vector<std::int64_t> rows = problem.chosen_rows();
-  return reference::count_flops(problem, reference::cut(problem, heads, rows));
+  return reference::count_cost(cheapest, reference::cut(cheapest, heads, rows));
 }
 
 AutomaticRows automatic_rows(const reference::Problem& problem, double budget) {
   AutomaticRows chosen;
   const std::int64_t all = problem.q.tokens;
-  const double row_cost = std::max(cost_of(problem) / static_cast<double>(all), 1.0);
-  const double affordable = std::min(budget / row_cost, static_cast<double>(k_most_random));
+  const double affordable =
+      std::min(affordable_rows(problem, budget), static_cast<double>(k_most_random));
   chosen.random = std::min(all, std::max(k_least_random, static_cast<std::int64_t>(affordable)));
   // One row from each of equal parts misses an error no more often than rows drawn freely do: the
   // geometric mean of the parts' healthy shares is at most their arithmetic mean.

@@ -18,7 +18,8 @@ struct AutomaticRows {
   [[nodiscard]] double catches(double share) const;
 };
 
-/// Floating-point operations that computing the problem's rows and heads takes.
+/// Floating-point operations that computing the problem's rows and heads takes, expanding a latent
+/// included.
 [[nodiscard]] double cost_of(const reference::Problem& problem);
 
 /// The first and last rows of sequences, those beside page and chunk boundaries (powers of two from

@@ -17,6 +17,9 @@ using InputMap = Eigen::Map<const Matrix, 0, Eigen::OuterStride<>>;
 constexpr std::int64_t k_tile_keys = 256;
 /// Logits that samples may hold in all: two doubles each, 128 MiB.
 constexpr std::int64_t k_most_logits = std::int64_t{8} << 20;
+/// Products with the weights of a latent that one pass over the samples may take.
+constexpr double k_most_expansion = 4e11;
+constexpr double k_fewest_heads = 4;
 /// Values of one head that are kept converted: 128 MiB.
 constexpr std::int64_t k_most_values = std::int64_t{16} << 20;
 
@@ -77,13 +80,12 @@ void fill_logits(const Problem& problem, KeyTiles<double>& tiles, const InputRou
     keys = std::max(keys, seen);
   }
   std::vector<double> key(size(k_tile_keys * width));
-  std::vector<double> value(size(k_tile_keys * tiles.value_width()));
   Matrix nope;
   Matrix roped;
   Matrix squares;
   for (std::int64_t first = 0; first < keys; first += k_tile_keys) {
     const std::int64_t tile = std::min(k_tile_keys, keys - first);
-    tiles.load(samples.front().first_key + first, tile, key.data(), value.data());
+    tiles.load(samples.front().first_key + first, tile, key.data(), nullptr);
     round_all(rounding.key, key.data(), tile * width);
     const Eigen::OuterStride<> stride(width);
     nope.noalias() = InputMap(query.data(), count, width - rope, stride)
@@ -110,10 +112,33 @@ void fill_logits(const Problem& problem, KeyTiles<double>& tiles, const InputRou
   }
 }
 
+/// The chosen heads, or of them as many as expanding the keys of a long latent allows, spread
+/// evenly with the first and the last.
+std::vector<std::int64_t> sampled_heads(const Problem& problem) {
+  std::vector<std::int64_t> heads = problem.chosen_heads();
+  if (problem.form != reference::Form::latent) {
+    return heads;
+  }
+  const tensor::View3& latent = *problem.kv_c;
+  const double a_head =
+      2.0 * static_cast<double>(latent.tokens)
+      * static_cast<double>(latent.width * (problem.nope_width() + problem.v_width()));
+  const auto count = static_cast<std::size_t>(std::max(
+      k_fewest_heads, std::min(k_most_expansion / a_head, static_cast<double>(heads.size()))));
+  if (count >= heads.size()) {
+    return heads;
+  }
+  std::vector<std::int64_t> some;
+  for (std::size_t i = 0; i < count; ++i) {
+    some.push_back(heads[i * (heads.size() - 1) / (count - 1)]);
+  }
+  return some;
+}
+
 } // namespace
 
 std::vector<HeadRow> sample_rows(const Problem& problem, std::int64_t limit) {
-  const std::vector<std::int64_t> heads = problem.chosen_heads();
+  const std::vector<std::int64_t> heads = sampled_heads(problem);
   std::vector<std::int64_t> rows;
   double logits = 0.0;
   for (const std::int64_t row : problem.chosen_rows()) {
@@ -184,10 +209,12 @@ std::vector<RowSample> sample_logits(const Problem& problem, const std::vector<H
 }
 
 void ValueAverager::load(std::int64_t first, std::int64_t count) {
-  m_keys.resize(size(count * m_tiles->key_width()));
   m_values.resize(size(count * m_tiles->value_width()));
-  m_tiles->load(first, count, m_keys.data(), m_values.data());
-  if (m_tiles->values_in_keys()) {
+  if (!m_tiles->values_in_keys()) {
+    m_tiles->load(first, count, nullptr, m_values.data());
+  } else {
+    m_keys.resize(size(count * m_tiles->key_width()));
+    m_tiles->load(first, count, m_keys.data(), nullptr);
     for (std::int64_t j = 0; j < count; ++j) {
       std::copy_n(m_keys.data() + j * m_tiles->key_width(), m_tiles->value_width(),
                   m_values.data() + j * m_tiles->value_width());

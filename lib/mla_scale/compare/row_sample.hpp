@@ -39,7 +39,8 @@ struct InputRounding {
 
 /// Rows for fits and floors: at most about `limit` (head, row) pairs, all when there are fewer, and
 /// no more than a fixed number of logits; spread evenly over heads and rows by a fixed rule, with
-/// the first and last rows always in. Rows that see no key are left out. Sorted by head, then row.
+/// the first and last rows always in. Of a long latent only some heads, since each costs the
+/// expansion of all its keys. Rows that see no key are left out. Sorted by head, then row.
 [[nodiscard]] std::vector<HeadRow> sample_rows(const reference::Problem& problem,
                                                std::int64_t limit);
 

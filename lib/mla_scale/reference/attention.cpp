@@ -49,11 +49,12 @@ void run_units(const Problem& problem, const std::vector<Unit>& units,
 
 } // namespace
 
-Result<Work> attend(const Problem& problem, const BlockConsumer& consumer) {
-  if (const auto valid = validate(problem); !valid) {
+Result<Work> attend(const Problem& asked, const BlockConsumer& consumer) {
+  if (const auto valid = validate(asked); !valid) {
     return valid.error();
   }
   const auto start = std::chrono::steady_clock::now();
+  const Problem problem = in_cheapest_form(asked);
   const std::vector<std::int64_t> heads = problem.chosen_heads();
   const std::vector<std::int64_t> rows = problem.chosen_rows();
   const std::vector<Unit> units = cut(problem, heads, rows);

@@ -24,12 +24,13 @@ using BlockConsumer = std::function<void(const OutputBlock&)>;
 /// What a computation cost.
 struct Work {
   double seconds = 0.0;
-  double flops = 0.0; ///< 2 · visible (query, key) pairs · (qk width + v width), summed over heads
+  double flops = 0.0; ///< count_flops() of the form that was computed
 };
 
 /// softmax(scale · q·kᵀ)·v for the chosen heads and rows, with tiles of keys and online softmax:
 /// scratch memory does not grow with the number of queries or keys. Inputs are read and converted a
-/// tile at a time. The numbers do not depend on the number of threads.
+/// tile at a time. The numbers do not depend on the number of threads. Few rows of a latent problem
+/// are computed in absorbed form: in_cheapest_form().
 /// Errors: those of validate().
 [[nodiscard]] Result<Work> attend(const Problem& problem, const BlockConsumer& consumer);
 

@@ -100,12 +100,16 @@ void KeyTiles<Real>::load(std::int64_t first, std::int64_t count, Real* key, Rea
   if (m_form == Form::expanded) {
     const tensor::View3& k = *m_problem.k;
     const tensor::View3& v = *m_problem.v;
-    read_rows(k, first, count, head_in(k, m_head), m_key_width, key, m_key_width);
-    read_rows(v, first, count, head_in(v, m_head), m_value_width, value, m_value_width);
+    if (key != nullptr) {
+      read_rows(k, first, count, head_in(k, m_head), m_key_width, key, m_key_width);
+    }
+    if (value != nullptr) {
+      read_rows(v, first, count, head_in(v, m_head), m_value_width, value, m_value_width);
+    }
     return;
   }
   const std::int64_t rope_column = m_key_width - m_rope;
-  if (m_rope > 0) {
+  if (m_rope > 0 && key != nullptr) {
     read_rows(*m_problem.k_pe, first, count, 0, m_rope, key + rope_column, m_key_width);
   }
   if (m_form == Form::absorbed) {
@@ -114,8 +118,12 @@ void KeyTiles<Real>::load(std::int64_t first, std::int64_t count, Real* key, Rea
   }
   m_latent.resize(size((count + k_kernel_slack) * m_rank));
   read_rows(*m_problem.kv_c, first, count, 0, m_rank, m_latent.data(), m_rank);
-  expand(count, m_w_uk, m_nope, key, m_key_width);
-  expand(count, m_w_uv, m_value_width, value, m_value_width);
+  if (key != nullptr) {
+    expand(count, m_w_uk, m_nope, key, m_key_width);
+  }
+  if (value != nullptr) {
+    expand(count, m_w_uv, m_value_width, value, m_value_width);
+  }
 }
 
 template <typename Real>

@@ -26,7 +26,8 @@ public:
   [[nodiscard]] bool values_in_keys() const { return m_form == Form::absorbed; }
 
   /// Key rows [first, first + count) of the capture to key [count, key_width] and value [count,
-  /// value_width] (untouched when values_in_keys()).
+  /// value_width] (untouched when values_in_keys()). Null for one of them leaves it out, and what
+  /// it would cost; `key` is needed when values_in_keys().
   void load(std::int64_t first, std::int64_t count, Real* key, Real* value);
 
   /// Query row `row` times `factor` as [key_width]: q itself, or [W_UKᵀ · q_nope | q_pe] in

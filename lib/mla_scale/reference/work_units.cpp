@@ -86,4 +86,33 @@ double count_flops(const Problem& problem, std::span<const Unit> units) {
   return 2.0 * sum * static_cast<double>(width);
 }
 
+double count_cost(const Problem& problem, std::span<const Unit> units) {
+  double cost = count_flops(problem, units);
+  if (problem.form == Form::expanded) {
+    return cost;
+  }
+  const auto weights =
+      2.0 * static_cast<double>(problem.kv_c->width * (problem.nope_width() + problem.v_width()));
+  for (const Unit& unit : units) {
+    const std::int64_t products = problem.form == Form::absorbed
+                                      ? count_of(unit.rows)
+                                      : problem.visible_keys(unit.sequence, unit.rows.back());
+    cost += weights * static_cast<double>(products * count_of(unit.heads));
+  }
+  return cost;
+}
+
+Problem in_cheapest_form(const Problem& problem) {
+  if (problem.form != Form::latent) {
+    return problem;
+  }
+  Problem absorbed = problem;
+  absorbed.form = Form::absorbed;
+  const std::vector<std::int64_t> heads = problem.chosen_heads();
+  const std::vector<std::int64_t> rows = problem.chosen_rows();
+  const bool cheaper = count_cost(absorbed, cut(absorbed, heads, rows))
+                       < count_cost(problem, cut(problem, heads, rows));
+  return cheaper ? absorbed : problem;
+}
+
 } // namespace mla_scale::reference

@@ -25,4 +25,13 @@ struct Unit {
 /// the weights of the latent are not counted.
 [[nodiscard]] double count_flops(const Problem& problem, std::span<const Unit> units);
 
+/// count_flops() and the products with the weights of the latent: 2 · rank · (nope + v) for each
+/// key of a unit in latent form, for each query row in absorbed form.
+[[nodiscard]] double count_cost(const Problem& problem, std::span<const Unit> units);
+
+/// The problem itself, or for the latent form the absorbed one where it costs less: few query rows
+/// do not pay for expanding all keys. Results agree to rounding.
+/// \pre validate(problem)
+[[nodiscard]] Problem in_cheapest_form(const Problem& problem);
+
 } // namespace mla_scale::reference

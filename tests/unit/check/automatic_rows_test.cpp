@@ -60,6 +60,32 @@ TEST_CASE("a larger budget pays for more rows, and for all of a small capture", 
   CHECK(automatic_rows(problem_of(40, 40), 1.0).rows.size() == 40);
 }
 
+TEST_CASE("rows from a latent are paid for in the form that costs less", "[check]") {
+  reference::Problem problem;
+  problem.form = reference::Form::latent;
+  problem.q = tensors::number_view(1, 10000, 1, 101);
+  problem.kv_c = tensors::number_view(2, 10000, 1, 4);
+  problem.k_pe = tensors::number_view(3, 10000, 1, 1);
+  problem.w_uk = tensors::number_view(4, 100, 1, 4);
+  problem.w_uv = tensors::number_view(5, 100, 1, 4);
+  problem.qk_rope_head_dim = 1;
+  problem.sequences = {{0, 10000, 0, 10000}};
+  // By hand: expanding takes 10,000 · 2·4·(100 + 100) = 16e6 operations, and then a row
+  // 5000.5 · 2·(101 + 100) = 2,010,201. Absorbed, a row takes 5000.5 · 2·(2·4 + 1) + 2·4·200 =
+  // 91,609.
+  CHECK(automatic_rows(problem, 200 * 91609.0).random == 200);
+  problem.rows = {9999};
+  CHECK(cost_of(problem) == 10000 * 18.0 + 1600);
+  problem.rows = {};
+  // The other way round with a latent wider than what it expands to: 10,000 · 2·40·(2 + 2) = 3.2e6
+  // and 5000.5 · 2·(3 + 2) = 50,005 a row, against 5000.5 · 2·(80 + 1) a row.
+  problem.q = tensors::number_view(1, 10000, 1, 3);
+  problem.kv_c = tensors::number_view(2, 10000, 1, 40);
+  problem.w_uk = tensors::number_view(4, 2, 1, 40);
+  problem.w_uv = tensors::number_view(5, 2, 1, 40);
+  CHECK(automatic_rows(problem, 3.2e6 + 200 * 50005.0).random == 200);
+}
+
 TEST_CASE("the promised probability is that of independent draws", "[check]") {
   AutomaticRows chosen;
   chosen.random = 2;

@@ -1,9 +1,11 @@
 #include "support/catch.hpp"
 #include "support/kernel.hpp"
+#include "support/tensors.hpp"
 
 #include <mla_scale/compare/row_sample.hpp>
 
 #include <algorithm>
+#include <set>
 
 using namespace mla_scale;
 using namespace mla_scale::compare;
@@ -34,6 +36,29 @@ TEST_CASE("rows that see no key are not sampled", "[compare]") {
   const auto rows = sample_rows(problem, 100);
   REQUIRE(rows.size() == 4);
   CHECK(rows.front() == HeadRow{0, 6});
+}
+
+TEST_CASE(
+    "a latent that is dear to expand is sampled in few heads, the first and the last among them",
+    "[compare]") {
+  const kernel::Run run = kernel::inputs({100, 100, 16, 4, 2, 2});
+  auto problem = problem_of(run);
+  problem.form = reference::Form::latent;
+  problem.kv_c = tensors::number_view(1, 1, 1, 512);
+  problem.w_uk = tensors::number_view(2, 4, 16, 512);
+  problem.w_uv = tensors::number_view(3, 2, 16, 512);
+  const auto heads_in = [](const std::vector<HeadRow>& rows) {
+    std::set<std::int64_t> heads;
+    for (const HeadRow& row : rows) {
+      heads.insert(row.first);
+    }
+    return heads;
+  };
+  CHECK(heads_in(sample_rows(problem, 300)).size() == 16);
+  problem.kv_c->tokens = std::int64_t{1} << 40; // only its size is looked at
+  const auto rows = sample_rows(problem, 300);
+  CHECK(heads_in(rows) == std::set<std::int64_t>{0, 5, 10, 15});
+  CHECK(rows.size() > 280); // the rows that other heads leave go to these
 }
 
 TEST_CASE("logits and averages are sums written out", "[compare]") {

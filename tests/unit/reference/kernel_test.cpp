@@ -3,6 +3,7 @@
 
 #include <mla_scale/reference/attention.hpp>
 #include <mla_scale/reference/kernel_choice.hpp>
+#include <mla_scale/reference/work_units.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -118,6 +119,31 @@ TEST_CASE("every kernel agrees with the plain one in chunks, without mask and fo
       });
     }
   }
+}
+
+TEST_CASE("few rows of a latent are computed without expanding its keys, to the same numbers",
+          "[kernel]") {
+  const Problem whole = problem_of(Form::latent);
+  REQUIRE(in_cheapest_form(whole).form == Form::latent);
+  Problem few = whole;
+  few.rows = {0, 150, 300};
+  few.heads = {1, 4};
+  CHECK(in_cheapest_form(few).form == Form::absorbed);
+  const Attention expected = computed(whole, plain());
+  for_each_kernel([&](const Kernel* kernel) {
+    const Attention result = computed(few, kernel);
+    for (std::size_t i = 0; i < few.rows.size(); ++i) {
+      for (std::size_t h = 0; h < few.heads.size(); ++h) {
+        const auto row = static_cast<std::size_t>(few.rows[i]);
+        const auto head = static_cast<std::size_t>(few.heads[h]);
+        const auto out = result.out_row(i, h);
+        const auto expected_out = expected.out_row(row, head);
+        CHECK(distance({out.begin(), out.end()}, {expected_out.begin(), expected_out.end()})
+              < 1e-13);
+        CHECK(std::abs(result.lse_at(i, h) - expected.lse_at(row, head)) < 1e-12);
+      }
+    }
+  });
 }
 
 TEST_CASE("float32 stays within float32's rounding of the plain kernel in float64", "[kernel]") {
