@@ -131,7 +131,7 @@ ExitCode verdict_of(const Options& options, const audit::Audit& result) {
 ExitCode run_audit(const Options& options) {
   audit::Audit result;
   {
-    Progress progress;
+    Progress progress("models");
     audit::Options how;
     how.filter = {options.select, options.ignore};
     how.threads = options.threads;

@@ -4,6 +4,7 @@
 #include "inputs.hpp"
 #include "one_of.hpp"
 #include "output.hpp"
+#include "progress.hpp"
 
 #include <mla_scale/check/check.hpp>
 #include <mla_scale/core/text.hpp>
@@ -86,7 +87,7 @@ ExitCode fail(const Error& error) {
 }
 
 ExitCode run_check(const Options& options) {
-  const auto wanted = check_options(options);
+  auto wanted = check_options(options);
   if (!wanted) {
     return fail(wanted.error());
   }
@@ -94,8 +95,11 @@ ExitCode run_check(const Options& options) {
   if (!model) {
     return ExitCode::input;
   }
+  Progress progress("logits");
+  wanted->progress = [&](std::size_t done, std::size_t total) { progress.update(done, total); };
   auto checked = check::check_capture(*model->model.config(), *model->scale,
                                       {options.captures.begin(), options.captures.end()}, *wanted);
+  progress.finish();
   if (!checked) {
     return fail(checked.error());
   }

@@ -3,6 +3,7 @@
 #include "inputs.hpp"
 #include "one_of.hpp"
 #include "output.hpp"
+#include "progress.hpp"
 
 #include <mla_scale/core/text.hpp>
 #include <mla_scale/report/sample.hpp>
@@ -74,7 +75,10 @@ ExitCode sample(const Options& options) {
   parameters.dtype = k_dtypes.at(options.dtype);
   parameters.distribution = *tensor::sampling::distribution_named(options.distribution);
   take_model(*model, parameters);
+  Progress progress("rows");
+  parameters.progress = [&](std::size_t done, std::size_t total) { progress.update(done, total); };
   const auto written = tensor::sampling::write_sample(parameters, options.file);
+  progress.finish();
   if (!written) {
     print_error(to_string(written.error()));
     return written.error().kind == ErrorKind::usage ? ExitCode::usage : ExitCode::input;

@@ -260,6 +260,7 @@ Result<Check> check_as_read(const model::MlaConfig& config, const scale::Softmax
   const diagnose::Expectation expectation = expectation_of(config, scale, check.softmax_scale);
   compare::JudgeOptions judge_options;
   judge_options.rivals = rivals_of(expectation);
+  judge_options.progress = options.progress;
   auto judgement = judge_with_temperature(*problem, check.capture, judge_options);
   if (!judgement) {
     return judgement.error();

@@ -39,6 +39,7 @@ struct Options {
   int threads = 0;
   std::string layout; ///< CaptureOptions::layout
   bool diagnose = true;
+  compare::Progress progress; ///< of the reference
 };
 
 /// A capture judged against a model.

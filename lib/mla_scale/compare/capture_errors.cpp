@@ -1,6 +1,7 @@
 #include <mla_scale/compare/capture_errors.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -24,6 +25,16 @@ struct BlockTotals {
 std::size_t place(const std::vector<std::int64_t>& sorted, std::int64_t value) {
   return static_cast<std::size_t>(std::lower_bound(sorted.begin(), sorted.end(), value)
                                   - sorted.begin());
+}
+
+/// Keys that the rows see.
+std::size_t logits_of(const reference::Problem& problem, std::span<const std::int64_t> rows) {
+  std::int64_t logits = 0;
+  for (const std::int64_t row : rows) {
+    const auto sequence = problem.sequence_of(row);
+    logits += sequence ? problem.visible_keys(*sequence, row) : 0;
+  }
+  return static_cast<std::size_t>(logits);
 }
 
 /// Compares blocks as they come. Each (head, row) has its own slot, so threads do not meet.
@@ -134,7 +145,7 @@ private:
 } // namespace
 
 Result<CaptureErrors> collect_errors(const reference::Problem& problem,
-                                     const tensor::Capture& capture) {
+                                     const tensor::Capture& capture, const Progress& progress) {
   if (const auto valid = reference::validate(problem); !valid) {
     return valid.error();
   }
@@ -152,8 +163,15 @@ Result<CaptureErrors> collect_errors(const reference::Problem& problem,
   }
   errors.reference_lse.assign(slots, -k_infinity);
   Comparer comparer(capture, errors);
-  const auto work = reference::attend(
-      problem, [&](const reference::OutputBlock& block) { comparer.compare(block); });
+  const std::size_t total = errors.heads.size() * logits_of(problem, errors.rows);
+  std::atomic<std::size_t> done = 0;
+  const auto work = reference::attend(problem, [&](const reference::OutputBlock& block) {
+    comparer.compare(block);
+    if (progress) {
+      const std::size_t logits = logits_of(problem, block.rows);
+      progress(done.fetch_add(logits) + logits, total);
+    }
+  });
   if (!work) {
     return work.error();
   }

@@ -7,6 +7,7 @@
 #include <mla_scale/tensor/capture.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 namespace mla_scale::compare {
@@ -39,9 +40,13 @@ struct CaptureErrors {
   }
 };
 
+/// Told from any thread how many logits of how many are done; may be empty.
+using Progress = std::function<void(std::size_t done, std::size_t total)>;
+
 /// Computes the reference and compares as it goes; outputs are not kept.
 /// Errors: those of reference::validate().
 [[nodiscard]] Result<CaptureErrors> collect_errors(const reference::Problem& problem,
-                                                   const tensor::Capture& capture);
+                                                   const tensor::Capture& capture,
+                                                   const Progress& progress = {});
 
 } // namespace mla_scale::compare

@@ -249,7 +249,7 @@ void conclude(Judgement& judgement) {
 /// The judgement with the problem's scale taken as it is, at one level or the best of all.
 Result<Judgement> judge_with(const reference::Problem& problem, const tensor::Capture& capture,
                              const JudgeOptions& options, std::optional<Level> only = {}) {
-  auto errors = collect_errors(problem, capture);
+  auto errors = collect_errors(problem, capture, options.progress);
   if (!errors) {
     return errors.error();
   }

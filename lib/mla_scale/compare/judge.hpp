@@ -1,5 +1,6 @@
 #pragma once
 
+#include <mla_scale/compare/capture_errors.hpp>
 #include <mla_scale/compare/floor.hpp>
 #include <mla_scale/compare/metrics.hpp>
 #include <mla_scale/compare/scale_fit.hpp>
@@ -37,6 +38,7 @@ struct JudgeOptions {
   std::vector<Rival> rivals;
   std::int64_t sampled_rows = 2048; ///< (head, row) pairs for floors and the fit from lse
   std::int64_t fitted_rows = 1024;  ///< of them, those for the fit from out, which costs more
+  Progress progress;                ///< of the reference, which may be computed more than once
 };
 
 /// What the capture shows.

@@ -73,7 +73,11 @@ public:
     draw_weights();
     m_first_key.resize(size(m_heads * m_nope));
     for (std::int64_t first = 0; m_failure.has_value() && first < m_keys; first += k_chunk) {
-      write_chunk(first, std::min(k_chunk, m_keys - first));
+      const std::int64_t count = std::min(k_chunk, m_keys - first);
+      write_chunk(first, count);
+      if (m_parameters.progress) {
+        m_parameters.progress(size(first + count), size(m_keys));
+      }
     }
     return m_failure;
   }

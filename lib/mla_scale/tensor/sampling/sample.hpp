@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -40,6 +41,8 @@ struct SampleParameters {
   double cos_sin_factor = 1.0;
   bool interleaved = true; ///< pairs (2i, 2i + 1), else (i, i + R/2); rotated in place either way
   unsigned threads = 0;    ///< 0: as many as the machine has; never changes the bytes
+  /// Told how many key rows of how many are written; may be empty.
+  std::function<void(std::size_t done, std::size_t total)> progress;
 };
 
 /// Writes a sample as safetensors: q, k, v (expanded, after RoPE), kv_c, k_pe, kv_b_proj (latent),
