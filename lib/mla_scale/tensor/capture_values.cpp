@@ -1,5 +1,7 @@
 #include "capture_values.hpp"
 
+#include "block_factors.hpp"
+
 #include <mla_scale/core/text.hpp>
 
 #include <fmt/format.h>
@@ -15,6 +17,8 @@ namespace {
 Error wrong(const Tensor& tensor, std::string message) {
   return Error{ErrorKind::schema, std::move(message), tensor.file, tensor.name, {}};
 }
+
+constexpr std::int64_t k_most_numbers = std::int64_t{1} << 24; // 128 MiB of scales
 
 /// Calls `visit` with each index in C order.
 template <typename Visit>
@@ -166,12 +170,13 @@ constexpr std::array<ScaledView, 10> k_scaled = {{
 }};
 
 Result<void> apply_scale(const Tensor& scale, View3& view) {
-  const Result<std::vector<double>> factors = read_numbers(scale);
+  Result<std::vector<double>> factors = read_numbers(scale);
   if (!factors) {
     return factors.error();
   }
   for (const double factor : *factors) {
-    if (!std::isfinite(factor) || factor == 0.0) {
+    // A block of nothing but zeros may have the scale 0.
+    if (!std::isfinite(factor) || (factor == 0.0 && factors->size() == 1)) {
       return wrong(scale, fmt::format("holds {}, which is no scale", format_number(factor)));
     }
   }
@@ -179,12 +184,23 @@ Result<void> apply_scale(const Tensor& scale, View3& view) {
     view.dequantise = factors->front();
     return {};
   }
-  if (static_cast<std::int64_t>(factors->size()) == view.heads) {
-    view.dequantise_by_head = *factors;
+  const bool by_head = static_cast<std::int64_t>(factors->size()) == view.heads;
+  const bool has_axes = scale.shape.size() == view.tensor->shape.size();
+  if (!by_head || has_axes) {
+    if (auto blocks = find_blocks(*view.tensor, scale.shape, view.heads)) {
+      blocks->values = std::move(*factors);
+      view.dequantise_by_block = std::make_shared<const BlockFactors>(std::move(*blocks));
+      return {};
+    }
+  }
+  if (by_head) {
+    view.dequantise_by_head = std::move(*factors);
     return {};
   }
-  return wrong(scale, fmt::format("its shape {} is neither one scale nor one for each of {} heads",
-                                  shape_text(scale.shape), view.heads));
+  return wrong(scale,
+               fmt::format("its shape {} is neither one scale, nor one for each of {} heads, "
+                           "nor one for each token, channel or block of {}",
+                           shape_text(scale.shape), view.heads, shape_text(view.tensor->shape)));
 }
 
 } // namespace
@@ -218,7 +234,7 @@ Result<std::vector<std::int64_t>> read_integers(const Tensor& tensor) {
 }
 
 Result<std::vector<double>> read_numbers(const Tensor& tensor) {
-  if (tensor.element_count() > 65536) {
+  if (tensor.element_count() > k_most_numbers) {
     return wrong(tensor,
                  fmt::format("its shape {} is too large for scales", shape_text(tensor.shape)));
   }

@@ -45,10 +45,25 @@ struct Tensor {
 /// "[192, 4, 128]".
 [[nodiscard]] std::string shape_text(std::span<const std::int64_t> shape);
 
+/// Factors of the blocks that a tensor is cut into along its own axes: fp8 with a scale for each
+/// token, channel, head, or tile of 128.
+struct BlockFactors {
+  struct Axis {
+    std::int64_t stride = 0; ///< of the tensor, in elements
+    std::int64_t block = 1;  ///< indices that share a factor
+    std::int64_t step = 0;   ///< from one factor to the next in `values`
+  };
+  std::vector<Axis> axes; ///< largest stride first, each stride longer than all that follows
+  std::vector<double> values;
+
+  /// The factor of the element so many elements behind index 0, 0, ...
+  [[nodiscard]] double at(std::int64_t element) const;
+};
+
 /// A floating tensor seen as [tokens, heads, width], whatever its layout in the file.
 ///
 /// Reading converts to float64 exactly (every dtype here is a subset of it) and multiplies by
-/// `dequantise` (1 except for fp8 with a scale tensor).
+/// `dequantise` and the other factors (1 except for fp8 with a scale tensor).
 struct View3 {
   std::shared_ptr<const Tensor> tensor;
   std::int64_t tokens = 0;
@@ -66,6 +81,8 @@ struct View3 {
   double dequantise = 1.0;
   /// One more factor a head, for fp8 with a scale for each head; empty otherwise.
   std::vector<double> dequantise_by_head;
+  /// Further factors of blocks of the tensor; null otherwise.
+  std::shared_ptr<const BlockFactors> dequantise_by_block;
 
   /// Copies elements [token, head, first .. first + count) to `out`.
   void read(std::int64_t token, std::int64_t head, std::int64_t first, std::int64_t count,

@@ -40,6 +40,13 @@ void read_row(const View3& view, std::int64_t token, std::int64_t head, std::int
       }
     }
   });
+  if (view.dequantise_by_block != nullptr) {
+    const std::int64_t element = element_of(view, token, head, first);
+    for (std::int64_t i = 0; i < count; ++i) {
+      out[i] = static_cast<Number>(static_cast<double>(out[i])
+                                   * view.dequantise_by_block->at(element + i * view.width_stride));
+    }
+  }
   if (const double factor = factor_of(view, head); factor != 1.0) {
     for (std::int64_t i = 0; i < count; ++i) {
       out[i] = static_cast<Number>(static_cast<double>(out[i]) * factor);
@@ -48,6 +55,16 @@ void read_row(const View3& view, std::int64_t token, std::int64_t head, std::int
 }
 
 } // namespace
+
+double BlockFactors::at(std::int64_t element) const {
+  std::int64_t place = 0;
+  for (const Axis& axis : axes) {
+    const std::int64_t index = element / axis.stride;
+    element -= index * axis.stride;
+    place += index / axis.block * axis.step;
+  }
+  return values[static_cast<std::size_t>(place)];
+}
 
 void View3::read(std::int64_t token, std::int64_t head, std::int64_t first, std::int64_t count,
                  double* out) const {

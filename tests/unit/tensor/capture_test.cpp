@@ -369,6 +369,50 @@ TEST_CASE("Float8 is scaled by one number or one for each head; other types are 
         == "q_scale");
 }
 
+TEST_CASE("Float8 is scaled by token, channel, head of a batch entry, or block") {
+  const auto ones = [](std::size_t count) { return std::string(count, '\x38'); }; // 1 in e4m3
+  const auto numbered = [](const std::string& name, const Shape& shape) {
+    std::vector<float> values;
+    for (std::int64_t i = 0; i < count_of(shape); ++i) {
+      values.push_back(static_cast<float>(i + 1)); // element i, in C order, is i + 1
+    }
+    return Entry{name, "F32", shape, f32(values)};
+  };
+  const Geometry geometry = {4, 40, 2, 1, 3};
+  const auto read_q = [&](const Shape& q, const Shape& scale) {
+    return *read_all({{"q", "F8_E4M3", q, ones(static_cast<std::size_t>(count_of(q)))},
+                      numbered("q_scale", scale)},
+                     {}, {}, geometry)
+                .q;
+  };
+  CHECK(read_q({5, 2, 3}, {5}).at(3, 1, 2) == 4);               // [T]
+  CHECK(read_q({5, 2, 3}, {5, 2}).at(3, 1, 2) == 8);            // [T, H]
+  CHECK(read_q({5, 2, 3}, {5, 2, 1}).at(3, 1, 2) == 8);         // the same
+  CHECK(read_q({5, 2, 3}, {1, 1, 3}).at(3, 1, 2) == 3);         // a channel
+  CHECK(read_q({5, 2, 3}, {1, 2, 1}).at(3, 1, 2) == 2);         // a head
+  CHECK(read_q({5, 2, 3}, {2}).at(3, 1, 2) == 2);               // a head
+  CHECK(read_q({3, 5, 2, 3}, {3, 2}).at(13, 1, 2) == 6);        // [B, H]: entry 2, head 1
+  CHECK(read_q({3, 2, 5, 3}, {3, 2, 5, 1}).at(13, 1, 2) == 29); // entry 2, head 1, token 3
+  // 40 columns in blocks of 16: 0-15, 16-31, 32-39. 14 rows of the weights are one block.
+  const Capture latent = read_all({{"kv_c", "F8_E4M3", {3, 40}, ones(120)},
+                                   numbered("kv_c_scale", {3, 3}),
+                                   {"kv_b_proj.weight", "F8_E4M3", {10, 40}, ones(400)},
+                                   numbered("kv_b_proj.weight_scale_inv", {1, 3})},
+                                  {}, {}, geometry);
+  CHECK(latent.kv_c->at(0, 0, 15) == 1);
+  CHECK(latent.kv_c->at(2, 0, 39) == 9);
+  double row[40] = {};
+  latent.kv_c->read(1, 0, 10, 30, row);
+  CHECK(row[5] == 4);
+  CHECK(row[6] == 5);
+  CHECK(row[29] == 6);
+  CHECK(latent.w_uv->at(2, 1, 31) == 2);
+  CHECK(refuse({{"kv_c", "F8_E4M3", {3, 40}, ones(120)}, numbered("kv_c_scale", {3, 4})}, {}, {},
+               geometry)
+            .pointer
+        == "kv_c_scale");
+}
+
 TEST_CASE("Engines call the scales of float8 tensors by several names") {
   const std::string ones(30, '\x38'); // 1.0 in e4m3
   for (const char* name : {"q_descale", "q.scale", "q_scale_inv", "layers.0.q.scale_inv",
