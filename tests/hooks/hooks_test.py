@@ -69,7 +69,8 @@ class HookTest(unittest.TestCase):
             step()
 
     def install(self, engine, *args, **settings):
-        undo = hook(engine).install(*args, **{"folder": self.folder, "layers": "1", **settings})
+        self.module = hook(engine)
+        undo = self.module.install(*args, **{"folder": self.folder, "layers": "1", **settings})
         self.undo.append(undo)
         return undo
 
@@ -199,7 +200,8 @@ class Transformers(HookTest):
         full = torch.tensor([[[[0.0 if padding <= j <= i else -1e9 for j in range(rows)] for i in range(rows)]]])
         shutil.rmtree(self.folder)
         self.run_model("registered", rows=(rows,), mask=full)
-        self.assertEqual(header(self.captured("prefill"))["k"]["shape"], [rows - padding, 4, 6])
+        for name in ("q", "k"):
+            self.assertEqual(header(self.captured("prefill"))[name]["shape"], [rows - padding, 4, 6])
         self.assertEqual(header(self.captured("prefill"))["__metadata__"]["mask"], "causal")
 
     def test_a_mask_that_is_not_causal_is_told(self):
@@ -244,6 +246,12 @@ class Transformers(HookTest):
             del os.environ["MLA_CAPTURE_LAYERS"], os.environ["MLA_CAPTURE_TOKENS"]
         self.assertEqual((settings.tokens, settings.heads, settings.folder), (7, 2, "mla-captures"))
         self.assertEqual([n for n in range(12) if settings.has_layer(n)], [5, 6, 9])
+
+
+    def test_layers_that_are_no_list_of_numbers_are_an_error_of_install(self):
+        for layers in ("1,two", "3-x", "x"):
+            with self.assertRaises(ValueError, msg=layers):
+                hook("transformers").Settings.read(layers=layers)
 
 
 class Vllm(HookTest):
@@ -350,7 +358,10 @@ class Sglang(HookTest):
         self.install("sglang", **settings)
         module = deepseek_v2.DeepseekV2AttentionMLA(layer.RIGHT if scale is None else scale, separate_rope=separate_rope)
         batch = deepseek_v2.Batch(requests, decode, mha_return_lse=lse)
-        return module(batch.positions, None, batch)
+        result = module(batch.positions, None, batch)
+        if not options.real_torch:
+            self.assertEqual([module.q_b_proj._after, module.o_proj._before], [{}, {}])
+        return result
 
     def test_a_prefill_of_new_tokens_is_captured_as_multi_head_attention(self):
         self.run_layer([(0, 11), (0, 9)], lse=True)
@@ -383,6 +394,7 @@ class Sglang(HookTest):
 
         originals = DeepseekV2AttentionMLA.forward, RadixAttention.forward
         watched = self.run_layer([(13, 6)])
+        self.assertIsNone(self.module._active.get())
         self.undo.pop()()
         self.assertEqual(originals, (DeepseekV2AttentionMLA.forward, RadixAttention.forward))
         again = self.run_layer([(13, 6)], layers="0")

