@@ -213,10 +213,11 @@ Step out_step(const Problem& problem, const tensor::View3& out,
   return step;
 }
 
-/// 1/|O_row|² at the problem's own scale; 0 for a row whose output vanishes.
-std::vector<double> row_weights(const Problem& problem, const std::vector<RowSample>& samples,
-                                std::pair<std::size_t, std::size_t> range, ValueAverager& averager,
-                                std::vector<double>& weights) {
+/// Sets the weights of one range of rows: 1/|O_row|² at the problem's own scale, 0 for a row whose
+/// output vanishes. Other ranges belong to other threads.
+void set_row_weights(const Problem& problem, const std::vector<RowSample>& samples,
+                     std::pair<std::size_t, std::size_t> range, ValueAverager& averager,
+                     std::vector<double>& weights) {
   std::vector<double> p;
   for (std::size_t i = range.first; i < range.second; ++i) {
     double mean = 0.0;
@@ -227,7 +228,6 @@ std::vector<double> row_weights(const Problem& problem, const std::vector<RowSam
     }
     weights[i] = squared > 0.0 && std::isfinite(squared) ? 1.0 / squared : 0.0;
   }
-  return weights;
 }
 
 } // namespace
@@ -296,7 +296,7 @@ std::optional<ScaleFit> fit_scale_from_out(const Problem& problem, const tensor:
   // Head by head, so that the values of a head are converted once.
   parallel_for(ranges.size(), static_cast<unsigned>(problem.threads), [&](std::size_t range) {
     ValueAverager averager(problem);
-    row_weights(problem, samples, ranges[range], averager, weights);
+    set_row_weights(problem, samples, ranges[range], averager, weights);
     by_head[range] = minimise([&](double log_ratio) {
       return out_step(problem, *capture.out, samples, weights, ranges[range], averager, log_ratio);
     });
