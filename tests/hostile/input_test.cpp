@@ -162,13 +162,20 @@ TEST_CASE("a hundred thousand files beside a config are passed over", "[hostile]
 }
 
 TEST_CASE("a capture cut short or changed while it is read is refused", "[hostile]") {
-  // 8 heads of 4096 rows, zeros that take no disk: some seconds of work.
+  // 8 heads of many rows, zeros that take no disk: some seconds of work.
   const TempDir directory;
-  const std::string header =
-      R"({"q":{"dtype":"BF16","shape":[4096,8,192],"data_offsets":[0,12582912]},)"
-      R"("k":{"dtype":"BF16","shape":[4096,8,192],"data_offsets":[12582912,25165824]},)"
-      R"("v":{"dtype":"BF16","shape":[4096,8,128],"data_offsets":[25165824,33554432]},)"
-      R"("out":{"dtype":"BF16","shape":[4096,8,128],"data_offsets":[33554432,41943040]}})";
+  const std::size_t rows = k_sanitized ? 1024 : 4096;
+  std::string header;
+  std::size_t end = 0;
+  for (const auto& [name, width] : {std::pair("q", 192), {"k", 192}, {"v", 128}, {"out", 128}}) {
+    const std::size_t begin = end;
+    end += rows * 8 * static_cast<std::size_t>(width) * 2;
+    header += std::string(header.empty() ? "{" : ",") + '"' + name
+              + R"(":{"dtype":"BF16","shape":[)" + std::to_string(rows) + ",8,"
+              + std::to_string(width) + "],\"data_offsets\":[" + std::to_string(begin) + ","
+              + std::to_string(end) + "]}";
+  }
+  header += "}";
   const std::string length = {static_cast<char>(header.size() & 0xFF),
                               static_cast<char>(header.size() >> 8),
                               0,
@@ -177,7 +184,7 @@ TEST_CASE("a capture cut short or changed while it is read is refused", "[hostil
                               0,
                               0,
                               0};
-  const std::size_t size = 8 + header.size() + 41943040;
+  const std::size_t size = 8 + header.size() + end;
   const fs::path capture = directory / "capture.safetensors";
   for (const char* change : {"truncate -s 100000", "touch -d 2001-01-01"}) {
     write(capture, length + header);

@@ -37,7 +37,6 @@ OPERATORS = [
     (r"(?<=[( ])!(?=[a-z(*])", [""]),
     (r"\btrue\b", ["false"]), (r"\bfalse\b", ["true"]),
     (r"std::min\b", ["std::max"]), (r"std::max\b", ["std::min"]),
-    (r"\bbegin\(\)", []),
 ]
 NUMBER = re.compile(r"(?<![\w.\"'])(\d+\.\d*(?:[eE][-+]?\d+)?|\d+(?:[eE][-+]?\d+)|\d+)(?![\w.'])")
 
