@@ -61,7 +61,8 @@ class Varlen:
         self.parts = parts
 
     def jobs(self, rng):
-        lists = [list(healthy(P, random.Random(1))) + list(bugs(P, random.Random(rng.random()))) for P in self.parts]
+        draws = rng.random()
+        lists = [list(healthy(P, random.Random(1))) + list(bugs(P, random.Random(draws))) for P in self.parts]
         by_name = [collections.defaultdict(list) for _ in lists]
         for named, jobs in zip(by_name, lists):
             for name, kernels, run in jobs:
@@ -69,8 +70,8 @@ class Varlen:
         wanted = ["healthy", "healthy", "scale.latent_width", "scale.mscale_omitted", "scale.other", "mask.none", "mask.top_left",
                   "merge.base2", "merge.context_dropped", "rope.dropped", "value.gain", "mask.off_by_one_long"]
         for name in wanted:
-            holders = [named[name][0] if named[name] else None for named in by_name]
-            if holders[0] is None:
+            holders = [named[name][0] if named[name] and (P.p or not name.startswith("merge.")) else None for P, named in zip(self.parts, by_name)]
+            if not any(holders):
                 continue
 
             def run(kern, holders=holders):

@@ -114,7 +114,7 @@ def kernel(which, q, k, v, scale, mask=None, causal=True, band=None):
         return o.transpose(0, 1).contiguous().cpu(), torch.logsumexp(x, -1).cpu()
     if which == "eager":  # what model code does: logits and probabilities in the dtype
         if DEVICE == "cpu":
-            x = ((Q[0].float() @ K[0].float().transpose(1, 2)).to(dt) * scale).to(dt)
+            x = ((Q[0].float() @ K[0].float().transpose(1, 2)).to(dt).float() * scale).to(dt)
         else:
             x = torch.matmul(Q[0], K[0].transpose(1, 2)) * scale
         if bias is not None:

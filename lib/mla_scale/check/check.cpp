@@ -194,6 +194,34 @@ void try_other_lse(const Problem& problem, tensor::Capture& capture,
   }
 }
 
+/// (head, row) pairs where the comparison saw the largest errors, worst heads first.
+std::vector<std::pair<std::int64_t, std::int64_t>> suspects_of(const compare::Judgement& judgement) {
+  std::vector<std::pair<std::int64_t, std::int64_t>> suspects;
+  std::vector<std::pair<double, std::int64_t>> heads;
+  for (const compare::TensorComparison& tensor : judgement.tensors) {
+    for (const compare::GroupError& group : tensor.by_head) {
+      if (group.bad) {
+        heads.emplace_back(-group.floor_ratio, group.first);
+      }
+    }
+  }
+  std::sort(heads.begin(), heads.end());
+  for (const auto& [ratio, head] : heads) {
+    for (const compare::TensorComparison& tensor : judgement.tensors) {
+      if (!tensor.worst.empty()) {
+        suspects.emplace_back(head, tensor.worst.front().index[0]);
+        break;
+      }
+    }
+  }
+  for (const compare::TensorComparison& tensor : judgement.tensors) {
+    for (const compare::ElementDifference& worst : tensor.worst) {
+      suspects.emplace_back(worst.index[1], worst.index[0]);
+    }
+  }
+  return suspects;
+}
+
 /// Chooses rows of a problem that has none chosen; returns what to tell about it, or nothing.
 std::string choose_rows(Problem& problem, RowChoice choice) {
   const bool wanted = choice == RowChoice::automatic
@@ -257,7 +285,8 @@ Result<Check> check_as_read(const model::MlaConfig& config, const scale::Softmax
   const std::string sampling_note = choose_rows(*problem, options.row_choice);
   check.heads = problem->chosen_heads();
   check.rows = problem->chosen_rows();
-  const diagnose::Expectation expectation = expectation_of(config, scale, check.softmax_scale);
+  diagnose::Expectation expectation = expectation_of(config, scale, check.softmax_scale);
+  expectation.decode = options.phase == Phase::decode;
   compare::JudgeOptions judge_options;
   judge_options.rivals = rivals_of(expectation);
   judge_options.progress = options.progress;
@@ -280,6 +309,7 @@ Result<Check> check_as_read(const model::MlaConfig& config, const scale::Softmax
       diagnose_options.heads = k_few_heads;
       diagnose_options.logits = k_few_logits;
     }
+    diagnose_options.suspects = suspects_of(check.judgement);
     auto diagnosis = diagnose::diagnose(*problem, check.capture, expectation, diagnose_options);
     if (!diagnosis) {
       return diagnosis.error();

@@ -22,7 +22,7 @@ struct HeadScale {
 /// The softmax scale that explains a capture best.
 struct ScaleFit {
   double softmax_scale = 0.0;
-  double standard_error = 0.0; ///< absolute; clustered by row, with a floor of 6e-8 · scale
+  double standard_error = 0.0; ///< absolute; clustered by row, with a floor of 3e-7 · scale
   double ratio = 0.0;          ///< softmax_scale / the problem's
   std::string from;            ///< "lse" or "out"
   bool converged = false;

@@ -27,6 +27,7 @@ struct EngineScale {
 /// What a capture is expected to follow. Plain numbers: this module derives none of them.
 struct Expectation {
   tensor::Geometry geometry;
+  bool decode = false;        ///< the phase: absorbed decode, or prefill
   double softmax_scale = 0.0; ///< the scale of the model in this phase
   double base = 0.0;          ///< qk_head_dim^-1/2; 0: computed from the geometry
   double mscale = 1.0;        ///< g(factor, mscale_all_dim); the scale is base · mscale²

@@ -84,6 +84,11 @@ std::optional<LseRule> max_export(const Context& context, const Candidate& candi
   general.cost = 4.0 + 2.0 * k_cost_of_number;
   general.text = fmt::format("lse is {:.6g} · max + {:.6g} · (lse - max)", a, b);
   general.parts.push_back({"lse.max_export", {{"of_max", a}, {"of_log_sum", b}}, general.text});
+  // A multiple of the whole lse says nothing of its maximum.
+  constexpr double k_same_factor = 1e-3;
+  if (std::abs(a - 1.0) > k_same_factor && std::abs(a / b - 1.0) < k_same_factor) {
+    return std::nullopt;
+  }
   if (std::abs(d) < 3e-5 && std::abs(a - 1.0) < 3e-5) {
     return std::nullopt; // A float32 kernel's own error.
   }
@@ -118,6 +123,30 @@ std::vector<LseRule> lse_rules(const Context& context, const Candidate& candidat
     rules.push_back(std::move(*rule));
   }
   return rules;
+}
+
+std::optional<double> lse_multiple(const Context& context, std::span<const RowOutcome> outcomes) {
+  double xx = 0.0;
+  double xy = 0.0;
+  for (const auto& outcome : outcomes) {
+    if (outcome.has_lse) {
+      xx += outcome.lse * outcome.lse;
+      xy += outcome.lse * context.sample.rows[outcome.index].lse;
+    }
+  }
+  if (!(xx > 0.0)) {
+    return std::nullopt;
+  }
+  const double factor = xy / xx;
+  auto expected = natural(outcomes);
+  for (double& value : expected) {
+    value *= factor;
+  }
+  constexpr double k_largest_ratio = 20.0; // Errors of a healthy kernel, times the factor.
+  return lse_ratio(context.sample, outcomes, expected, 1.0)
+                 < k_largest_ratio * std::max(1.0, std::abs(factor))
+             ? std::optional(factor)
+             : std::nullopt;
 }
 
 std::vector<LseRule> transposed_lse(const Context& context, const Candidate& candidate,

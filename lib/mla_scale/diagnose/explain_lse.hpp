@@ -3,6 +3,7 @@
 #include <mla_scale/diagnose/candidate.hpp>
 #include <mla_scale/diagnose/score.hpp>
 
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -27,5 +28,10 @@ struct LseRule {
 [[nodiscard]] std::vector<LseRule> transposed_lse(const Context& context,
                                                   const Candidate& candidate,
                                                   std::span<const RowOutcome> outcomes);
+
+/// The factor c with lse' = c · lse in every row of the expectation's outcomes; nothing when no
+/// factor explains them.
+[[nodiscard]] std::optional<double> lse_multiple(const Context& context,
+                                                 std::span<const RowOutcome> outcomes);
 
 } // namespace mla_scale::diagnose

@@ -5,10 +5,33 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
+#include <optional>
 #include <vector>
 
 namespace mla_scale::diagnose {
+
+namespace {
+
+/// First of the rows that are not finite when they are the last rows of one sequence, two or more,
+/// and nothing in them is finite.
+std::optional<std::int64_t> first_of_tail(const reference::Problem& problem,
+                                          const std::map<std::int64_t, std::int64_t>& elements) {
+  const std::int64_t whole = std::ssize(problem.chosen_heads()) * problem.v_width();
+  const auto first = elements.begin()->first;
+  const auto last = elements.rbegin()->first;
+  const bool complete = std::all_of(elements.begin(), elements.end(),
+                                    [&](const auto& row) { return row.second == whole; });
+  const bool without_gap = last - first + 1 == std::ssize(elements);
+  const bool at_end = std::any_of(
+      problem.sequences.begin(), problem.sequences.end(), [&](const tensor::Sequence& sequence) {
+        return last == sequence.query_end - 1 && first > sequence.query_begin;
+      });
+  return complete && without_gap && at_end && last > first ? std::optional(first) : std::nullopt;
+}
+
+} // namespace
 
 bool report_not_finite(const reference::Problem& problem, const tensor::Capture& capture,
                        const Expectation& /*expectation*/, Report& report) {
@@ -20,6 +43,7 @@ bool report_not_finite(const reference::Problem& problem, const tensor::Capture&
   std::int64_t nan = 0;
   std::int64_t infinite = 0;
   std::set<std::int64_t> rows;
+  std::map<std::int64_t, std::int64_t> elements; // not finite, by row
   std::set<std::int64_t> heads;
   for (const auto row : problem.chosen_rows()) {
     for (const auto head : problem.chosen_heads()) {
@@ -31,6 +55,7 @@ bool report_not_finite(const reference::Problem& problem, const tensor::Capture&
       if (nans + infinities > 0) {
         rows.insert(row);
         heads.insert(head);
+        elements[row] += nans + infinities;
       }
       nan += nans;
       infinite += infinities;
@@ -54,6 +79,18 @@ bool report_not_finite(const reference::Problem& problem, const tensor::Capture&
   finding.evidence = fmt::format(
       "{} NaN and {} infinities in out, in {} rows ({}..{}) and {} heads ({}..{})", nan, infinite,
       rows.size(), *rows.begin(), *rows.rbegin(), heads.size(), *heads.begin(), *heads.rbegin());
+  if (const auto first = first_of_tail(problem, elements)) {
+    const auto* tail = find_hypothesis("tail.uninitialised");
+    report.findings.push_back(
+        {"tail.uninitialised",
+         std::string(tail->title),
+         {{"axis", std::string("rows")}, {"first_row", *first}},
+         0.0,
+         fmt::format("rows from {} to the end of their sequence are NaN or infinite in every "
+                     "element, no row before them is",
+                     *first),
+         std::string(tail->look_at)});
+  }
   report.findings.push_back(std::move(finding));
   return false;
 }

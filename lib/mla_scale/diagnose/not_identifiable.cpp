@@ -65,10 +65,13 @@ void about_capture(const reference::Problem& problem, const tensor::Capture& cap
     }
   }
   if (!missing.empty()) {
-    rows.push_back({"rope.interleave_swapped",
-                    "how q and k were rotated cannot be recomputed: an error there is upstream of "
-                    "attention",
-                    missing + " (q and k before RoPE, and their positions)"});
+    for (const char* id : {"rope.interleave_swapped", "rope.frequencies_plain", "rope.not_applied",
+                           "rope.positions_shifted"}) {
+      rows.push_back({id,
+                      "how q and k were rotated cannot be recomputed: an error there is upstream "
+                      "of attention",
+                      missing + " (q and k before RoPE, and their positions)"});
+    }
   } else if (expectation.rotary.inverse_frequencies.empty()) {
     rows.push_back({"rope.frequencies_plain", "the model's rotary frequencies are not known",
                     "a config whose rope type is known"});

@@ -278,6 +278,10 @@ void describe_unexplained(const Context& context, Report& report) {
       "healthy kernel's error; the worst is head {}, row {} ({:.3g} times)",
       marked.wrong.size(), marked.outcomes.size(), k_wrong, rows[worst->index].head,
       rows[worst->index].row, ratio_of(context.sample, *worst));
+  if (!context.capture.q_pre || !context.capture.k_pe_pre) {
+    report.unexplained += "; an error of RoPE is upstream of attention and not seen here: dump "
+                          "q_pre, k_pe_pre and positions to test it";
+  }
   if (smallest != nullptr) {
     report.unexplained += fmt::format(
         "; the smallest slice that shows it is head {}, row {}, with {} keys",

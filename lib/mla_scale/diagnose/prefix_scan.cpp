@@ -14,13 +14,13 @@ PrefixScan::PrefixScan(const Predictor& predictor, const Mechanism& mechanism, s
   bare.bend = [](const Row&, std::span<double>) {};
   std::vector<double> logits;
   predictor.logits(bare, *m_row, logits);
-  const double maximum = logits.empty() ? 0.0 : *std::max_element(logits.begin(), logits.end());
+  m_maximum = logits.empty() ? 0.0 : *std::max_element(logits.begin(), logits.end());
   const auto& set = mechanism.values ? *mechanism.values : *predictor.sample().values;
   const auto& values = set.values[m_row->slot];
   m_sums.assign((logits.size() + 1) * m_width, 0.0);
   m_mass.assign(logits.size() + 1, 0.0);
   for (std::size_t key = 0; key < logits.size(); ++key) {
-    const double weight = std::exp(logits[key] - maximum);
+    const double weight = std::exp(logits[key] - m_maximum);
     m_mass[key + 1] = m_mass[key] + weight;
     const double* before = m_sums.data() + key * m_width;
     double* after = m_sums.data() + (key + 1) * m_width;
@@ -47,6 +47,10 @@ void PrefixScan::add(std::size_t first, std::size_t last, double times) {
     m_sum[column] += times * (high[column] - low[column]);
   }
   m_sum_mass += times * (m_mass[last] - m_mass[first]);
+}
+
+void PrefixScan::add_zero_keys(std::size_t count) {
+  m_sum_mass += static_cast<double>(count) * std::exp(-m_maximum);
 }
 
 double PrefixScan::misfit() const {

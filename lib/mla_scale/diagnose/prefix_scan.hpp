@@ -21,6 +21,8 @@ public:
   /// Adds times · Σ_{first <= j < last} e^x (1, v) to a sum that starts with clear().
   void clear();
   void add(std::size_t first, std::size_t last, double times = 1.0);
+  /// Adds keys of logit 0 without value.
+  void add_zero_keys(std::size_t count);
   /// Mass of a range, e^(x - maximum).
   [[nodiscard]] double mass(std::size_t first, std::size_t last) const {
     return m_mass[last] - m_mass[first];
@@ -33,6 +35,7 @@ private:
   const Row* m_row;
   std::span<const double> m_captured;
   std::size_t m_width;
+  double m_maximum;           ///< largest logit
   double m_unit;              ///< 1 / (noise² |captured|²)
   std::vector<double> m_sums; ///< [keys + 1, width]
   std::vector<double> m_mass; ///< [keys + 1]

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <map>
+#include <optional>
 
 // Mass in the softmax denominator that belongs to no key: a sink's, or that of padding lanes whose
 // logit is 0.
@@ -14,101 +16,92 @@ namespace mla_scale::diagnose {
 
 namespace {
 
-/// What a row says about the mass: ln z = lse - logit(alpha), with its weight.
-struct Estimate {
+/// What a row says about the mass z: out / right out = 1 / (1 + z e^-lse), and captured lse = ln(e^lse
+/// + z) where lse counts it.
+struct Observation {
   std::int64_t head = 0;
-  double lse = 0.0;
-  double mass = 0.0;
-  double weight = 0.0;
+  double lse = 0.0; ///< the right one
+  double alpha = 0.0;
+  double alpha_weight = 0.0; ///< 1 / variance; 0 without out
+  double captured_lse = 0.0;
+  double lse_weight = 0.0; ///< 0 without lse
 };
 
-std::vector<Estimate> estimates(const Context& context) {
-  std::vector<Estimate> result;
+std::vector<Observation> observations(const Context& context) {
+  std::vector<Observation> result;
   for (const auto index : context.fit) {
     const Row& row = context.sample.rows[index];
-    if (!row.has_out) {
-      continue;
-    }
     const auto right = context.predictor.predict(context.reference, row);
     if (!right.defined) {
       continue;
     }
-    const auto got = context.sample.out_of(index);
-    double dot = 0.0;
-    double square = 0.0;
-    for (std::size_t column = 0; column < got.size(); ++column) {
-      dot += got[column] * right.out[column];
-      square += right.out[column] * right.out[column];
+    Observation one;
+    one.head = row.head;
+    one.lse = right.lse;
+    if (row.has_out) {
+      const auto got = context.sample.out_of(index);
+      double dot = 0.0;
+      double square = 0.0;
+      for (std::size_t column = 0; column < got.size(); ++column) {
+        dot += got[column] * right.out[column];
+        square += right.out[column] * right.out[column];
+      }
+      if (square > 0.0) {
+        one.alpha = dot / square;
+        one.alpha_weight = square / right.fine;
+      }
     }
-    const double alpha = square > 0.0 ? dot / square : 1.0;
-    if (!(alpha > 1e-3) || !(alpha < 1.0)) {
-      continue;
+    if (row.has_lse) {
+      one.captured_lse = row.lse;
+      one.lse_weight = 1.0 / right.lse_fine;
     }
-    // d alpha / d ln z = -alpha (1 - alpha); the error of alpha is that of the rounding.
-    const double noise = std::sqrt(right.fine / square);
-    const double slope = alpha * (1.0 - alpha) / noise;
-    result.push_back({row.head, right.lse, std::log(1.0 / alpha - 1.0) + right.lse, slope * slope});
+    result.push_back(one);
   }
   return result;
 }
 
-/// From lse' = ln(e^lse + z), when there is no out.
-std::vector<Estimate> estimates_from_lse(const Context& context) {
-  std::vector<Estimate> result;
-  for (const auto index : context.fit) {
-    const Row& row = context.sample.rows[index];
-    if (!row.has_lse) {
-      continue;
+/// ln z by Gauss-Newton from out, or from lse, over the rows of one head or of all. -infinity when
+/// they show no mass.
+double fitted_mass(const std::vector<Observation>& all, std::optional<std::int64_t> head,
+                   bool from_lse) {
+  const auto sums = [&](double mass) {
+    std::array<double, 3> result{}; // Σ w r², Σ w r d, Σ w d²
+    for (const auto& one : all) {
+      if (head && one.head != *head) {
+        continue;
+      }
+      const double share = 1.0 / (1.0 + std::exp(one.lse - mass)); // of the mass: 1 - alpha
+      const double residual =
+          from_lse ? one.captured_lse - one.lse + std::log1p(-share) : one.alpha - (1.0 - share);
+      const double slope = from_lse ? share : -share * (1.0 - share);
+      const double weight = from_lse ? one.lse_weight : one.alpha_weight;
+      result[0] += weight * residual * residual;
+      result[1] += weight * residual * slope;
+      result[2] += weight * slope * slope;
     }
-    std::vector<double> logits;
-    context.predictor.logits(context.reference, row, logits);
-    const double right = log_sum_exp(logits);
-    const double more = row.lse - right;
-    if (more > 1e-5) {
-      const double mass = right + std::log(std::expm1(more));
-      result.push_back({row.head, right, mass, std::expm1(more)});
-    }
-  }
-  return result;
-}
-
-double weighted_median(std::vector<std::pair<double, double>> values) {
-  if (values.empty()) {
-    return -std::numeric_limits<double>::infinity();
-  }
-  std::sort(values.begin(), values.end());
-  double total = 0.0;
-  for (const auto& value : values) {
-    total += value.second;
-  }
-  double sum = 0.0;
-  for (const auto& value : values) {
-    sum += value.second;
-    if (sum >= 0.5 * total) {
-      return value.first;
+    return result;
+  };
+  double mass = 0.0;
+  double least = std::numeric_limits<double>::infinity();
+  for (double start = -4.0; start <= 12.0; start += 0.5) {
+    if (const double sum = sums(start)[0]; sum < least) {
+      least = sum;
+      mass = start;
     }
   }
-  return values.back().first;
-}
-
-/// Weighted mean of the estimates close to their median.
-double centre(const std::vector<Estimate>& all, std::int64_t head, bool every_head) {
-  std::vector<std::pair<double, double>> values;
-  for (const auto& estimate : all) {
-    if (every_head || estimate.head == head) {
-      values.emplace_back(estimate.mass, estimate.weight);
+  constexpr int k_steps = 30;
+  for (int step = 0; step < k_steps; ++step) {
+    const auto at = sums(mass);
+    if (!(at[2] > 0.0)) {
+      return -std::numeric_limits<double>::infinity();
+    }
+    const double change = std::clamp(at[1] / at[2], -0.5, 0.5);
+    mass += change;
+    if (std::abs(change) < 1e-10) {
+      break;
     }
   }
-  const double median = weighted_median(values);
-  double sum = 0.0;
-  double weights = 0.0;
-  for (const auto& [mass, weight] : values) {
-    if (std::abs(mass - median) < std::max(0.05, 6.0 / std::sqrt(weight))) {
-      sum += mass * weight;
-      weights += weight;
-    }
-  }
-  return weights > 0.0 ? sum / weights : median;
+  return mass;
 }
 
 void add(const Context& context, std::vector<Candidate>& candidates, Part part,
@@ -131,7 +124,8 @@ void add(const Context& context, std::vector<Candidate>& candidates, Part part,
       candidate.parts.back().evidence += counts ? "; lse counts it" : "; lse does not count it";
     }
     candidate.effect = effect;
-    candidate.cost = cost + (counts == lse_moves_first ? 0.0 : 1.0);
+    // A kernel's own lse counts what its denominator holds; a sink may be added behind it.
+    candidate.cost = cost + (counts == lse_moves_first ? 0.0 : (lse_moves_first ? 6.0 : 1.0));
     candidates.push_back(std::move(candidate));
     if (!context.sample.any_lse) {
       break;
@@ -150,42 +144,24 @@ void propose_lanes(const Context& context, std::int64_t lanes, double cost,
       [mass](const Row&) { return mass; }, cost, true);
 }
 
-} // namespace
-
-void propose_extra_mass(const Context& context, std::vector<Candidate>& candidates) {
-  const auto all = context.sample.any_out ? estimates(context) : estimates_from_lse(context);
-  if (all.size() < 4) {
-    return;
-  }
-  const double common = centre(all, 0, true);
+/// An integer number of lanes, and sinks, from a mass that out or lse shows.
+void propose_fitted(const Context& context, const std::vector<Observation>& all, bool from_lse,
+                    std::vector<Candidate>& candidates) {
+  const double common = fitted_mass(all, std::nullopt, from_lse);
   if (std::isfinite(common) && common > -1.0 && common < 15.0) {
-    const double lanes = std::exp(common);
-    const auto nearest = static_cast<std::int64_t>(std::llround(lanes));
+    const auto nearest = static_cast<std::int64_t>(std::llround(std::exp(common)));
     for (const auto near : {nearest, nearest - 1, nearest + 1}) {
       if (near >= 1) {
         propose_lanes(context, near, 1.0 + k_cost_of_scan, candidates);
       }
     }
   }
-  // Lanes up to the end of a tile: other numbers for other rows.
-  for (const std::size_t tile : {16U, 32U, 64U, 128U, 256U}) {
-    add(
-        context, candidates,
-        {"softmax.padding_lanes",
-         {{"tile", static_cast<std::int64_t>(tile)}},
-         fmt::format("the row's last tile of {} keys is filled with keys of logit 0", tile)},
-        [tile](const Row& row) {
-          const auto lanes = (tile - row.visible % tile) % tile;
-          return std::log(static_cast<double>(lanes));
-        },
-        2.0 + k_cost_of_scan, true);
-  }
   std::map<std::int64_t, double> sinks;
   std::string text;
   for (const auto index : context.rows) {
     const auto head = context.sample.rows[index].head;
     if (!sinks.contains(head)) {
-      sinks[head] = centre(all, head, false);
+      sinks[head] = fitted_mass(all, head, from_lse);
       text += fmt::format("{}{:.4g}", text.empty() ? "" : ", ", sinks[head]);
     }
   }
@@ -205,6 +181,45 @@ void propose_extra_mass(const Context& context, std::vector<Candidate>& candidat
        {{"sink", common}},
        fmt::format("a mass of e^{:.5g} without value in every head's denominator", common)},
       [common](const Row&) { return common; }, 2.0 + k_cost_of_number, false);
+}
+
+} // namespace
+
+void propose_extra_mass(const Context& context, std::vector<Candidate>& candidates) {
+  const auto all = observations(context);
+  if (all.size() < 4) {
+    return;
+  }
+  std::vector<bool> sources; // from lse?
+  if (context.sample.any_lse) {
+    sources.push_back(true);
+  }
+  if (context.sample.any_out) {
+    sources.push_back(false);
+  }
+  for (const bool from_lse : sources) {
+    propose_fitted(context, all, from_lse, candidates);
+  }
+  // Lanes up to the end of a tile: other numbers for other rows.
+  for (const std::size_t tile : {16U, 32U, 64U, 128U, 256U}) {
+    add(
+        context, candidates,
+        {"softmax.padding_lanes",
+         {{"tile", static_cast<std::int64_t>(tile)}},
+         fmt::format("the row's last tile of {} keys is filled with keys of logit 0", tile)},
+        [tile](const Row& row) {
+          const auto lanes = (tile - row.visible % tile) % tile;
+          return std::log(static_cast<double>(lanes));
+        },
+        2.0 + k_cost_of_scan, true);
+  }
+  add(
+      context, candidates,
+      {"softmax.padding_lanes",
+       {{"lanes", std::string("all masked keys")}},
+       "the keys that the mask hides stay in the denominator, with logit 0"},
+      [](const Row& row) { return std::log(static_cast<double>(row.keys - row.visible)); },
+      1.0 + k_cost_of_scan, true);
 }
 
 } // namespace mla_scale::diagnose

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 // Scale, magnitude of the rope part, value and latent gain: the factors of the general form.
 
@@ -29,18 +30,18 @@ std::vector<FitSource> sources(const Context& context) {
   return result;
 }
 
+/// Which engines compute this scale in the capture's phase.
 std::string engine_text(const Expectation& expectation, double scale) {
-  std::string text;
+  std::string engines;
   for (const auto& engine : expectation.engines) {
-    for (const auto& [phase, value] :
-         {std::pair{"prefill", engine.prefill}, std::pair{"decode", engine.decode}}) {
-      if (value && std::abs(*value / scale - 1.0) < 1e-4 && text.size() < 160) {
-        text += fmt::format("{}{} ({})", text.empty() ? "; this is what is computed by " : ", ",
-                            engine.engine, phase);
-      }
+    const auto& value = expectation.decode ? engine.decode : engine.prefill;
+    if (value && std::abs(*value / scale - 1.0) < 1e-4 && engines.size() < 120) {
+      engines += (engines.empty() ? "" : ", ") + engine.engine;
     }
   }
-  return text;
+  return engines.empty() ? ""
+                         : fmt::format("; this is what {} computes in {}", engines,
+                                       expectation.decode ? "decode" : "prefill");
 }
 
 std::string fit_text(double scale, double error, double expected, FitSource source) {
@@ -167,6 +168,48 @@ void propose_rope_magnitude(const Context& context, FitSource source,
   }
 }
 
+/// Each head with a gain of its own: scales of a cache that are kept by head.
+void propose_gains_of_heads(const Context& context, std::vector<Candidate>& candidates) {
+  std::map<std::int64_t, std::vector<std::size_t>> by_head;
+  for (const auto index : context.fit) {
+    by_head[context.sample.rows[index].head].push_back(index);
+  }
+  std::map<std::int64_t, double> gains;
+  std::string text;
+  double effect = 0.0;
+  for (const auto& [head, rows] : by_head) {
+    const auto found = fit_factors(context.predictor, context.reference, rows, FitSource::out,
+                                   along_gain(), {1.0, 1.0, 1.0});
+    if (!found || !(std::abs(found->factors.gain) > k_no_gain)) {
+      return;
+    }
+    gains[head] = found->factors.gain;
+    text += fmt::format("{}{:.5g}", text.empty() ? "" : ", ", found->factors.gain);
+    effect = std::max(effect, std::abs(found->factors.gain - 1.0));
+  }
+  if (gains.size() < 2 || effect < k_smallest_change) {
+    return;
+  }
+  Candidate candidate;
+  candidate.direct = [&context, gains](const Row& row) {
+    auto prediction = context.predictor.predict(context.reference, row);
+    const auto found = gains.find(row.head);
+    const double gain = found == gains.end() ? 1.0 : found->second;
+    for (double& value : prediction.out) {
+      value *= gain;
+    }
+    prediction.fine *= gain * gain;
+    prediction.coarse *= gain * gain;
+    return prediction;
+  };
+  candidate.cost = 2.0 + k_cost_of_number * static_cast<double>(gains.size());
+  candidate.effect = effect;
+  candidate.parts.push_back({"value.gain",
+                             {{"gains", text}},
+                             fmt::format("out of each head times a number of its own: {}", text)});
+  candidates.push_back(std::move(candidate));
+}
+
 void propose_gains(const Context& context, std::vector<Candidate>& candidates) {
   const auto gain = fit(context, FitSource::out, along_gain(), {{1.0, 1.0, 1.0}});
   if (gain && std::abs(gain->factors.gain) > k_no_gain
@@ -176,6 +219,7 @@ void propose_gains(const Context& context, std::vector<Candidate>& candidates) {
                              fmt::format("out is {:.6g} ± {:.1g} times the expected, in every row",
                                          gain->factors.gain, gain->standard_errors[0])));
   }
+  propose_gains_of_heads(context, candidates);
   std::vector<Factors> starts;
   for (const double start : {0.25, 0.5, 1.0, 2.0, 4.0, 8.0}) {
     starts.push_back({start, 1.0, start});

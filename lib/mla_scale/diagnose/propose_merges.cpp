@@ -17,6 +17,8 @@ namespace mla_scale::diagnose {
 namespace {
 
 constexpr double k_hidden = -std::numeric_limits<double>::infinity();
+/// Smaller parts than this are no chunks.
+constexpr std::size_t k_smallest_chunk = 8;
 
 struct Slope {
   const char* id;
@@ -81,40 +83,52 @@ Candidate merged(const Context& context, const Slope& slope, Boundaries boundari
   return candidate;
 }
 
-Candidate dropped(const Context& context, std::size_t boundary, double cost) {
+/// The first key that takes part.
+using Boundary = std::function<std::size_t(const Row&)>;
+
+Candidate dropped(const Context& context, Boundary boundary, std::vector<Parameter> parameters,
+                  std::string evidence, double cost) {
   Candidate candidate;
   candidate.mechanism = context.reference;
-  candidate.mechanism.bend = [boundary](const Row& row, std::span<double> logits) {
+  candidate.mechanism.bend = [boundary = std::move(boundary)](const Row& row,
+                                                              std::span<double> logits) {
     hide_future(row, logits);
-    if (row.visible > boundary) {
-      std::fill_n(logits.begin(), std::min(boundary, logits.size()), k_hidden);
+    if (const auto first = boundary(row); row.visible > first) {
+      std::fill_n(logits.begin(), std::min(first, logits.size()), k_hidden);
     }
   };
-  candidate.parts.push_back({"merge.context_dropped",
-                             {{"boundary", static_cast<std::int64_t>(boundary)}},
-                             fmt::format("keys before {} take no part", boundary)});
+  candidate.parts.push_back(
+      {"merge.context_dropped", std::move(parameters), std::move(evidence)});
   candidate.cost = cost;
   candidate.lse.push_back({"lse is the right one", right_lse(context, context.reference)});
   return candidate;
 }
 
-std::size_t clipped(std::size_t at, const PrefixScan& scan) {
-  return std::min(at, scan.row().visible);
-}
-
-double merge_misfit(PrefixScan& scan, std::size_t boundary, double slope) {
+double merge_misfit(PrefixScan& scan, const std::vector<std::size_t>& boundaries, double slope) {
   const auto visible = scan.row().visible;
-  const auto middle = clipped(boundary, scan);
-  const double before = scan.mass(0, middle);
-  const double after = scan.mass(middle, visible);
   scan.clear();
-  if (before > 0.0 && after > 0.0) {
-    scan.add(0, middle, std::pow(before, slope - 1.0));
-    scan.add(middle, visible, std::pow(after, slope - 1.0));
-  } else {
-    scan.add(0, visible);
+  std::size_t first = 0;
+  for (std::size_t part = 0; part <= boundaries.size(); ++part) {
+    const auto last = part < boundaries.size() ? std::min(boundaries[part], visible) : visible;
+    if (const double mass = scan.mass(first, last); mass > 0.0) {
+      scan.add(first, last, std::pow(mass, slope - 1.0));
+    }
+    first = std::max(first, last);
   }
   return scan.misfit();
+}
+
+/// Multiples of a chunk, up to the prefix and at it; without a prefix, over all keys.
+std::vector<std::size_t> chunks(const Row& row, std::size_t chunk) {
+  std::vector<std::size_t> boundaries;
+  const auto end = row.prefix() > 0 ? row.prefix() : row.visible;
+  for (std::size_t at = chunk; at < end; at += chunk) {
+    boundaries.push_back(at);
+  }
+  if (row.prefix() > 0) {
+    boundaries.push_back(row.prefix());
+  }
+  return boundaries;
 }
 
 } // namespace
@@ -142,7 +156,7 @@ void propose_merges(const Context& context, std::vector<Candidate>& candidates) 
     for (std::size_t boundary = 1; boundary < longest; ++boundary) {
       double sum = 0.0;
       for (auto& scan : scans) {
-        sum += merge_misfit(scan, boundary, slope.slope);
+        sum += merge_misfit(scan, {boundary}, slope.slope);
       }
       if (sum < best) {
         best = sum;
@@ -155,29 +169,30 @@ void propose_merges(const Context& context, std::vector<Candidate>& candidates) 
           {{"boundary", static_cast<std::int64_t>(best_at)}},
           fmt::format("parts: the keys before {} and the rest", best_at), 1.0 + k_cost_of_scan));
     }
-    for (const std::size_t chunk : {16U, 32U, 64U, 128U, 256U, 512U, 1024U, 2048U, 4096U}) {
-      if (chunk >= longest) {
-        break;
+    std::size_t best_chunk = 0;
+    best = std::numeric_limits<double>::infinity();
+    for (std::size_t chunk = k_smallest_chunk; chunk < longest; ++chunk) {
+      double sum = 0.0;
+      for (auto& scan : scans) {
+        sum += merge_misfit(scan, chunks(scan.row(), chunk), slope.slope);
       }
+      if (sum < best) {
+        best = sum;
+        best_chunk = chunk;
+      }
+    }
+    if (best_chunk > 0) {
       candidates.push_back(merged(
-          context, slope,
-          [chunk](const Row& row) {
-            std::vector<std::size_t> boundaries;
-            const auto end = row.prefix() > 0 ? row.prefix() : row.visible;
-            for (std::size_t at = chunk; at < end; at += chunk) {
-              boundaries.push_back(at);
-            }
-            if (row.prefix() > 0) {
-              boundaries.push_back(row.prefix());
-            }
-            return boundaries;
-          },
-          {{"chunk", static_cast<std::int64_t>(chunk)}}, fmt::format("chunks of {} keys", chunk),
-          2.0 + k_cost_of_scan));
+          context, slope, [best_chunk](const Row& row) { return chunks(row, best_chunk); },
+          {{"chunk", static_cast<std::int64_t>(best_chunk)}},
+          fmt::format("chunks of {} keys", best_chunk), 2.0 + k_cost_of_scan));
     }
   }
-  for (const auto prefix : prefixes) {
-    candidates.push_back(dropped(context, prefix, 1.0));
+  if (!prefixes.empty()) {
+    candidates.push_back(dropped(
+        context, [](const Row& row) { return row.prefix(); },
+        {{"boundary", static_cast<std::int64_t>(*prefixes.begin())}},
+        "keys of the prefix take no part", 1.0));
   }
   std::size_t best_at = 0;
   double best = std::numeric_limits<double>::infinity();
@@ -195,7 +210,10 @@ void propose_merges(const Context& context, std::vector<Candidate>& candidates) 
     }
   }
   if (best_at > 0 && !prefixes.contains(best_at)) {
-    candidates.push_back(dropped(context, best_at, 1.5 + k_cost_of_scan));
+    candidates.push_back(dropped(
+        context, [best_at](const Row&) { return best_at; },
+        {{"boundary", static_cast<std::int64_t>(best_at)}},
+        fmt::format("keys before {} take no part", best_at), 1.5 + k_cost_of_scan));
   }
 }
 

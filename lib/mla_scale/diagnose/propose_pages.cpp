@@ -30,6 +30,7 @@ struct PageChange {
   double times = 0.0;     ///< how often the pages count: 0 lost, 2 twice
   std::size_t source = 0; ///< with `overwritten`: the page read instead
   bool overwritten = false;
+  bool zeroed = false;  ///< the page holds zeros: keys of logit 0 without value
   bool shifted = false; ///< a page repeated in the block table: the later ones move up by one
 };
 
@@ -57,6 +58,9 @@ double misfit(PrefixScan& scan, const PageChange& change) {
     scan.add(part.first, part.last, -1.0);
     scan.add(begin, std::min(begin + part.last - part.first, scan.keys()));
   } else {
+    if (change.zeroed) {
+      scan.add_zero_keys(part.last - part.first);
+    }
     scan.add(part.first, part.last, change.times - 1.0);
   }
   return scan.misfit();
@@ -108,6 +112,12 @@ Candidate candidate_of(const Context& context, const PageChange& change) {
   candidate.mechanism.bend = [change](const Row& row, std::span<double> logits) {
     bend(change, row, logits);
   };
+  if (change.zeroed) {
+    candidate.mechanism.extra_mass = [change](const Row& row) {
+      const auto part = visible_part(change, row.visible);
+      return std::log(static_cast<double>(part.last - part.first));
+    };
+  }
   Part part;
   const auto number = [](std::size_t value) { return static_cast<std::int64_t>(value); };
   part.parameters = {{"page", number(change.first)},
@@ -129,6 +139,10 @@ Candidate candidate_of(const Context& context, const PageChange& change) {
   } else if (change.times > 1.0) {
     part.id = "pages.duplicated";
     part.evidence = keys + " count twice";
+  } else if (change.zeroed) {
+    part.id = "pages.missing";
+    part.parameters.push_back({"content", std::string("zeros")});
+    part.evidence = keys + " hold zeros: logit 0, no value";
   } else {
     part.id = "pages.missing";
     part.evidence = keys + " take no part";
@@ -150,6 +164,7 @@ void propose_pages(const Context& context, std::vector<Candidate>& candidates) {
   }
   Best missing;
   Best twice;
+  Best zeroed;
   Best overwritten;
   Best shifted;
   // Larger pages first: at equal misfit they are the simpler answer.
@@ -163,9 +178,10 @@ void propose_pages(const Context& context, std::vector<Candidate>& candidates) {
       for (std::size_t last = first + 1; last <= std::min(pages, first + run); ++last) {
         consider(scans, {*size, first, last, 0.0}, missing);
         consider(scans, {*size, first, last, 2.0}, twice);
+        consider(scans, {*size, first, last, 0.0, 0, false, true}, zeroed);
       }
       if (first > 0 && *size > 1) {
-        consider(scans, {*size, first, first + 1, 1.0, 0, false, true}, shifted);
+        consider(scans, {*size, first, first + 1, 1.0, 0, false, false, true}, shifted);
       }
     }
     const std::size_t sources = (total + *size - 1) / *size;
@@ -179,7 +195,7 @@ void propose_pages(const Context& context, std::vector<Candidate>& candidates) {
       }
     }
   }
-  for (const auto* best : {&missing, &twice, &overwritten, &shifted}) {
+  for (const auto* best : {&missing, &twice, &zeroed, &overwritten, &shifted}) {
     if (std::isfinite(best->sum)) {
       candidates.push_back(candidate_of(context, best->change));
     }

@@ -58,10 +58,18 @@ public:
                : static_cast<double>(key - sequence.key_begin);
   }
   /// Rotated keys of a sequence, in the dtype that a kernel would read.
-  [[nodiscard]] Matrix keys(const tensor::Sequence& sequence, const Rotation& rotation) const {
+  /// `restart`: as if the positions began again at 0 behind the prefix; against queries that keep
+  /// theirs, the prefix is its own length further away.
+  [[nodiscard]] Matrix keys(const tensor::Sequence& sequence, const Rotation& rotation,
+                            bool restart = false) const {
     Matrix result(sequence.key_end - sequence.key_begin, m_width);
+    const auto prefix = result.rows() - (sequence.query_end - sequence.query_begin);
     for (std::int64_t key = sequence.key_begin; key < sequence.key_end; ++key) {
-      const auto rotated = rotate(this->key(key), key_position(sequence, key), rotation);
+      const bool moved = restart && key - sequence.key_begin < prefix;
+      const auto rotated =
+          rotate(this->key(key),
+                 key_position(sequence, key) + (moved ? static_cast<double>(prefix) : 0.0),
+                 rotation);
       for (std::int64_t column = 0; column < m_width; ++column) {
         result(key - sequence.key_begin, column) =
             rounded(rotated[static_cast<std::size_t>(column)], *m_context.capture.k_pe_pre);
@@ -87,6 +95,7 @@ private:
 /// Logits with the rope parts of `rows` rotated as given; other rows keep the sample's.
 std::shared_ptr<const LogitSet> rotated_logits(const Context& context, const BeforeRope& before,
                                                const Rotation& query, const Rotation& key,
+                                               bool restart,
                                                std::span<const std::size_t> rows) {
   auto logits = std::make_shared<LogitSet>(*context.sample.logits);
   std::map<std::size_t, Matrix> keys;
@@ -94,7 +103,8 @@ std::shared_ptr<const LogitSet> rotated_logits(const Context& context, const Bef
     const Row& row = context.sample.rows[index];
     auto found = keys.find(row.sequence);
     if (found == keys.end()) {
-      found = keys.emplace(row.sequence, before.keys(context.problem.sequences[row.sequence], key))
+      found = keys.emplace(row.sequence,
+                           before.keys(context.problem.sequences[row.sequence], key, restart))
                   .first;
     }
     Eigen::Map<Eigen::VectorXd>(logits->rope.data() + row.offset, found->second.rows()) =
@@ -143,6 +153,7 @@ struct Variant {
   Rotation key;
   std::vector<Parameter> parameters;
   double cost = 1.0;
+  bool restart = false; ///< positions begin again at 0 behind the prefix
 };
 
 std::vector<Variant> variants(const Context& context, const Rotation& right) {
@@ -160,13 +171,23 @@ std::vector<Variant> variants(const Context& context, const Rotation& right) {
   none_unscaled.factor = 1.0;
   const auto add = [&](std::string id, const std::string& text, const Rotation& query,
                        const Rotation& key, double cost) {
-    all.push_back({std::move(id), text, query, key, {}, cost});
+    all.push_back({std::move(id), text, query, key, {}, cost, false});
   };
   const std::string pairing = fmt::format("pairs rotated as {}, not as {}",
                                           to_string(swapped.pairing), to_string(right.pairing));
   add("rope.interleave_swapped", pairing + ", in q and k", swapped, swapped, 1.0);
   add("rope.interleave_swapped", pairing + ", in q alone", swapped, right, 2.0);
   add("rope.interleave_swapped", pairing + ", in k alone", right, swapped, 2.0);
+  // One side permuted before it is rotated, the other not: their columns do not meet.
+  const auto permuted = [](Rotation rotation) {
+    rotation.to_halves = rotation.pairing == Pairing::interleaved;
+    return rotation;
+  };
+  const std::string unmet = ", its columns in another order than the other's";
+  add("rope.interleave_swapped", pairing + ", in q alone" + unmet, permuted(swapped),
+      permuted(right), 2.5);
+  add("rope.interleave_swapped", pairing + ", in k alone" + unmet, permuted(right),
+      permuted(swapped), 2.5);
   add("rope.interleave_swapped", std::string(to_string(Pairing::mixed)), mixed, mixed, 2.0);
   bool differs = false;
   for (std::size_t at = 0; at < std::min(plain.frequencies.size(), right.frequencies.size());
@@ -185,6 +206,8 @@ std::vector<Variant> variants(const Context& context, const Rotation& right) {
   add("rope.not_applied", "q and k as before RoPE", none, none, 1.0);
   add("rope.not_applied", "q as before RoPE", none, right, 2.0);
   add("rope.not_applied", "k as before RoPE", right, none, 2.0);
+  add("rope.not_applied", "q as before RoPE" + unmet, none, permuted(right), 2.5);
+  add("rope.not_applied", "k as before RoPE" + unmet, permuted(right), none, 2.5);
   if (right.factor != 1.0) {
     add("rope.not_applied", "q and k as before RoPE, without the cos/sin factor", none_unscaled,
         none_unscaled, 1.5);
@@ -218,12 +241,15 @@ double shift_misfit(const Context& context, const BeforeRope& before, const Matr
   return std::log1p(error / prediction.fine);
 }
 
+/// Shifts up to this are tried one by one.
+constexpr int k_largest_shift = 320;
+
 std::vector<double> shifts(const Context& context) {
   std::set<double> tried;
-  for (int shift = 1; shift <= 64; ++shift) {
+  for (int shift = 1; shift <= k_largest_shift; ++shift) {
     tried.insert({static_cast<double>(shift), -static_cast<double>(shift)});
   }
-  for (const double page : {128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0}) {
+  for (const double page : {512.0, 1024.0, 2048.0, 4096.0}) {
     tried.insert({page, -page});
   }
   for (const auto index : context.rows) {
@@ -285,10 +311,10 @@ void propose_rope(const Context& context, std::vector<Candidate>& candidates) {
     Candidate candidate;
     candidate.mechanism = context.reference;
     candidate.mechanism.logits =
-        rotated_logits(context, before, variant.query, variant.key, context.probe);
+        rotated_logits(context, before, variant.query, variant.key, variant.restart, context.probe);
     candidate.complete = [&context, before, variant](Candidate& all) {
       all.mechanism.logits =
-          rotated_logits(context, before, variant.query, variant.key, context.rows);
+          rotated_logits(context, before, variant.query, variant.key, variant.restart, context.rows);
     };
     candidate.cost = variant.cost;
     candidate.parts.push_back({variant.id, variant.parameters, variant.text});
@@ -304,8 +330,16 @@ void propose_rope(const Context& context, std::vector<Candidate>& candidates) {
              right,
              right,
              {},
-             6.0});
+             6.0,
+             false});
   }
+  propose({"rope.positions_shifted",
+           "positions begin again at 0 behind the prefix",
+           right,
+           right,
+           {},
+           1.5,
+           true});
   std::vector<std::size_t> few;
   for (std::size_t at = 0; at < context.probe.size() && few.size() < 6;
        at += 1 + context.probe.size() / 6) {
@@ -318,16 +352,27 @@ void propose_rope(const Context& context, std::vector<Candidate>& candidates) {
       keys.emplace(sequence, before.keys(context.problem.sequences[sequence], right));
     }
   }
-  std::vector<std::pair<double, double>> best;
-  for (const double shift : shifts(context)) {
+  const auto misfit_of = [&](double shift, std::span<const std::size_t> rows) {
     Rotation shifted = right;
     shifted.shift = shift;
     double sum = 0.0;
-    for (const auto index : few) {
+    for (const auto index : rows) {
       sum += shift_misfit(context, before, keys.at(context.sample.rows[index].sequence), shifted,
                           index);
     }
-    best.emplace_back(sum, shift);
+    return sum;
+  };
+  // All of them on two rows, the best of those on the others too.
+  constexpr std::size_t k_screened = 12;
+  const auto last_two = std::span(few).last(std::min<std::size_t>(2, few.size()));
+  std::vector<std::pair<double, double>> best;
+  for (const double shift : shifts(context)) {
+    best.emplace_back(misfit_of(shift, last_two), shift);
+  }
+  std::sort(best.begin(), best.end());
+  best.resize(std::min(best.size(), k_screened));
+  for (auto& [sum, shift] : best) {
+    sum = misfit_of(shift, few);
   }
   std::sort(best.begin(), best.end());
   for (std::size_t at = 0; at < best.size() && at < 2; ++at) {
@@ -336,7 +381,8 @@ void propose_rope(const Context& context, std::vector<Candidate>& candidates) {
                     right,
                     right,
                     {{"shift", best[at].second}},
-                    1.0 + k_cost_of_scan};
+                    1.0 + k_cost_of_scan,
+                    false};
     shifted.query.shift = best[at].second;
     propose(shifted);
   }

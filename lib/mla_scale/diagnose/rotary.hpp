@@ -24,6 +24,9 @@ struct Rotation {
   std::vector<double> frequencies; ///< [R/2]; empty: not rotated
   double factor = 1.0;
   double shift = 0.0; ///< added to the position
+  /// Columns (2i, 2i+1) of the result stand at (i, i + R/2), as code that permutes before a rotation
+  /// by halves leaves them.
+  bool to_halves = false;
 };
 
 /// The rotated vector, laid out so that equal layouts of q and k give the right inner product.

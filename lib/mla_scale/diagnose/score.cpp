@@ -68,6 +68,45 @@ double lse_ratio(const Sample& sample, std::span<const RowOutcome> outcomes,
   return count > 0.0 ? std::sqrt(sum / count) : 0.0;
 }
 
+namespace {
+
+/// The ratios of a score, at its coarseness.
+void measure(const Sample& sample, std::span<const RowOutcome> outcomes,
+             std::span<const double> lse, Score& best) {
+  const double c2 = square(best.coarseness);
+  double weight = 0.0;
+  double sum = 0.0;
+  double fine_sum = 0.0;
+  best.worst_head = 0.0;
+  std::map<std::int64_t, std::pair<double, double>> heads;
+  for (std::size_t i = 0; i < outcomes.size(); ++i) {
+    const auto& outcome = outcomes[i];
+    const Row& row = sample.rows[outcome.index];
+    if (outcome.has_out) {
+      const double ratio = outcome.out_squared / (outcome.fine + c2 * outcome.coarse);
+      sum += row.freedom * ratio;
+      fine_sum += row.freedom * outcome.out_squared / outcome.fine;
+      weight += row.freedom;
+      auto& head = heads[row.head];
+      head.first += row.freedom * ratio;
+      head.second += row.freedom;
+    }
+  }
+  best.rows = outcomes.size();
+  if (weight > 0.0) {
+    best.out_ratio = std::sqrt(sum / weight);
+    best.fine_ratio = std::sqrt(fine_sum / weight);
+    for (const auto& [head, sums] : heads) {
+      best.worst_head = std::max(best.worst_head, std::sqrt(sums.first / sums.second));
+    }
+  }
+  if (!lse.empty()) {
+    best.lse_ratio = lse_ratio(sample, outcomes, lse, best.coarseness);
+  }
+}
+
+} // namespace
+
 Score score(const Sample& sample, std::span<const RowOutcome> outcomes,
             std::span<const double> lse) {
   Score best;
@@ -96,34 +135,14 @@ Score score(const Sample& sample, std::span<const RowOutcome> outcomes,
       }
     }
   }
-  const double c2 = square(best.coarseness);
-  double weight = 0.0;
-  double sum = 0.0;
-  double fine_sum = 0.0;
-  std::map<std::int64_t, std::pair<double, double>> heads;
-  for (std::size_t i = 0; i < outcomes.size(); ++i) {
-    const auto& outcome = outcomes[i];
-    const Row& row = sample.rows[outcome.index];
-    if (outcome.has_out) {
-      const double ratio = outcome.out_squared / (outcome.fine + c2 * outcome.coarse);
-      sum += row.freedom * ratio;
-      fine_sum += row.freedom * outcome.out_squared / outcome.fine;
-      weight += row.freedom;
-      auto& head = heads[row.head];
-      head.first += row.freedom * ratio;
-      head.second += row.freedom;
-    }
-  }
-  best.rows = outcomes.size();
-  if (weight > 0.0) {
-    best.out_ratio = std::sqrt(sum / weight);
-    best.fine_ratio = std::sqrt(fine_sum / weight);
-    for (const auto& [head, sums] : heads) {
-      best.worst_head = std::max(best.worst_head, std::sqrt(sums.first / sums.second));
-    }
-  }
-  if (!lse.empty()) {
-    best.lse_ratio = lse_ratio(sample, outcomes, lse, best.coarseness);
+  measure(sample, outcomes, lse, best);
+  // Rounded logits that explain nothing are none: so with small logits, whose rounding is nothing.
+  constexpr double k_fine = 1.15;
+  constexpr double k_fine_lse = 2.0;
+  if (best.coarseness > 0.0 && best.fine_ratio > 0.0 && best.fine_ratio <= k_fine
+      && (lse.empty() || lse_ratio(sample, outcomes, lse, 0.0) <= k_fine_lse)) {
+    best.coarseness = 0.0;
+    measure(sample, outcomes, lse, best);
   }
   return best;
 }

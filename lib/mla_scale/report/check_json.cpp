@@ -177,6 +177,21 @@ void write_findings(json::Writer& writer, const std::vector<diagnose::Finding>& 
   }
 }
 
+/// Where the error of a capture sits that no known bug explains.
+void write_unexplained(json::Writer& writer, const diagnose::Report& diagnosis) {
+  writer.key("unexplained").begin_object();
+  writer.member("text", diagnosis.unexplained);
+  writer.key("map").begin_array();
+  for (const diagnose::Place& place : diagnosis.map) {
+    writer.begin_object();
+    writer.member("head", place.head).member("first_row", place.first_row);
+    writer.member("last_row", place.last_row).member("ratio", place.ratio);
+    writer.end_object();
+  }
+  writer.end_array();
+  writer.end_object();
+}
+
 void write_diagnosis(json::Writer& writer, const check::Check& check) {
   writer.key("diagnosis").begin_array();
   write_findings(writer, check.diagnosis.findings);
@@ -191,6 +206,10 @@ void write_diagnosis(json::Writer& writer, const check::Check& check) {
     writer.end_object();
   }
   writer.end_array();
+  if (check.judgement.verdict == compare::Verdict::mismatch
+      && !check.diagnosis.unexplained.empty()) {
+    write_unexplained(writer, check.diagnosis);
+  }
 }
 
 } // namespace

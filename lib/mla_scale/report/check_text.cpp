@@ -233,6 +233,21 @@ std::string diagnosis_lines(const check::Check& check, const TerminalStyle& styl
   return text;
 }
 
+/// One line for each reason, with all the identifiers that it keeps from being told.
+std::vector<std::string> not_seen(const std::vector<diagnose::NotIdentifiable>& all) {
+  std::vector<std::string> lines;
+  for (std::size_t at = 0; at < all.size();) {
+    std::string ids = all[at].id;
+    std::size_t next = at + 1;
+    for (; next < all.size() && all[next].reason == all[at].reason; ++next) {
+      ids += ", " + all[next].id;
+    }
+    lines.push_back(fmt::format("{}: {}; {}", ids, all[at].reason, all[at].needs));
+    at = next;
+  }
+  return lines;
+}
+
 std::string rivals_line(const compare::Judgement& judgement, const TerminalStyle& style) {
   if (judgement.rivals.empty()) {
     return "";
@@ -280,11 +295,7 @@ std::string check_text(const CheckReport& report, const TerminalStyle& style) {
   text += diagnosis_lines(check, style);
   if (judgement.verdict != Verdict::mismatch) {
     text += rivals_line(judgement, style);
-    std::vector<std::string> unknown;
-    for (const diagnose::NotIdentifiable& one : check.diagnosis.not_identifiable) {
-      unknown.push_back(fmt::format("{}: {}; {}", one.id, one.reason, one.needs));
-    }
-    text += block("not seen", unknown, style);
+    text += block("not seen", not_seen(check.diagnosis.not_identifiable), style);
   }
   std::vector<std::string> notes = judgement.notes;
   notes.erase(std::remove(notes.begin(), notes.end(), "precision.bf16_logits"), notes.end());
