@@ -94,6 +94,13 @@ def tensors_of(P, with_expanded, with_latent, with_pre):
     return t
 
 
+def draw_tiny(seed):
+    """A problem small enough to be kept in a repository."""
+    rng = random.Random(seed)
+    model = ["minicpm3", "v3", "madeup", "v2lite"][seed % 4]
+    return rng, model, ["bf16", "bf16", "fp16"][seed % 3], 2, 44 + seed % 9, [0, 24][seed % 2], 1.0, "plain"
+
+
 def draw(seed):
     """A problem at random, all of it from the seed."""
     rng = random.Random(seed)
@@ -110,7 +117,7 @@ def draw(seed):
 
 
 def problem_jobs(seed, opt):
-    rng, model, dtype, heads, tq, prefix, spread, kind = draw(seed)
+    rng, model, dtype, heads, tq, prefix, spread, kind = (draw_tiny if opt.tiny else draw)(seed)
     meta = dict(config=model, dtype=dtype, heads=heads, tq=tq, prefix=prefix, seed=seed, spread=spread, kind=kind)
     if kind == "decode":
         jobs, tensors, s = decode_bugs(model, dtype, heads, seed, spread, rng)
@@ -132,6 +139,8 @@ def problem_jobs(seed, opt):
     form = rng.choice(["thd"] * 5 + ["bthd", "bhtd", "flat", "padded"])
     latent, expanded = rng.random() < 0.5, rng.random() < 0.9
     pre = rng.random() < 0.85
+    if opt.tiny:
+        form, latent, expanded, pre = "thd", False, True, True
     if not expanded:
         form, latent = "thd", True
     meta.update(form=form, levels=("latent " if latent else "") + ("expanded" if expanded else ""), pre=pre, offset=int(P.pos_k[0]))
@@ -146,6 +155,7 @@ def main():
     a.add_argument("--problems", type=int, default=70)
     a.add_argument("--bugs", type=int, default=16, help="bugs of each problem, drawn so that all get their turn")
     a.add_argument("--healthy", type=int, default=5)
+    a.add_argument("--tiny", action="store_true", help="small problems, for testdata")
     a.add_argument("--seconds", type=float, default=1e9)
     opt = a.parse_args()
     begin = time.time()
