@@ -104,6 +104,22 @@ TEST_CASE("the page of an audit is well-formed for a whole zoo", "[captures]") {
   CHECK(page.named("h2").size() >= 4);
 }
 
+TEST_CASE("captures of GPU kernels with an injected bug are named right, healthy ones are not",
+          "[captures]") {
+  const std::string folder = "testdata/captures/gpu/";
+  const auto truth =
+      mla_scale::read_file(std::string(PROJECT) + "/" + folder + "truth.json", 1 << 20);
+  REQUIRE(truth);
+  const Document rows = parse(*truth);
+  std::size_t count = 0;
+  for (auto row = rows.root().first(); row; row = row->next(), ++count) {
+    check_capture(folder + "models/" + text_of(*row, "config"),
+                  {folder + text_of(*row, "inputs"), folder + text_of(*row, "file")},
+                  text_of(*row, "bug"));
+  }
+  CHECK(count >= 55);
+}
+
 #ifdef SHARED_DUMPS
 TEST_CASE("captures beside the project are judged right", "[captures]") {
   const std::string folder = std::string(SHARED_DUMPS) + "/";

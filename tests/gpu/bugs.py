@@ -148,8 +148,8 @@ def lses(P, rng):
 def merges(P, rng):
     for how, slope in (("base2", LOG2E), ("base_e", math.log(2)), ("average", 0.0)):
         if P.p:
-            cuts = rng.choice([[1], [1], [2, 1]])
-            cuts = [P.p // c for c in cuts]
+            cuts = rng.choice([[P.p], [P.p], [P.p // 2, P.p]])
+            cuts = [P.p] if P.in_batch else cuts
         else:
             cuts = [rng.choice([32, 64, P.tq // 2])]
         cuts = [c for c in cuts if 0 < c < P.tk]

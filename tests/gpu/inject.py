@@ -125,6 +125,8 @@ def problem_jobs(seed, opt):
     if kind == "varlen":
         lengths = [(rng.randrange(24, 90), rng.choice([0, 17, 32, 64])) for _ in range(rng.choice([2, 3]))]
         parts = [Problem(model, dtype, heads, n, p, seed * 10 + at, spread) for at, (n, p) in enumerate(lengths)]
+        for P in parts:
+            P.in_batch = True
         for P in parts[1:]:
             P.layout = parts[0].layout
             P.q_pe, P.k_pe = P.roped()

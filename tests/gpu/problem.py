@@ -76,6 +76,7 @@ class Problem:
         self.d = P + R
         rnd = lambda *s: torch.randn(*s, generator=gen, dtype=torch.float64)
         dt = self.dtype
+        self.in_batch = False  # one of several sequences in a call
         self.layout = "pairs" if self.interleaved and seed % 2 == 0 else "halves"
         self.kv_c = rnd(self.tk, L).to(dt)
         # Weights belong to the model, not to the sequence: several sequences share them.

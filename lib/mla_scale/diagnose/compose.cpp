@@ -18,7 +18,7 @@ std::vector<Explanation> explain_composed(const Context& context) {
   }
   for (const auto& named : scale_candidates(context.expectation)) {
     const bool known = std::any_of(tried.begin(), tried.end(), [&](double value) {
-      return std::abs(value / named.value - 1.0) < 5e-3;
+      return std::abs(value / named.value - 1.0) < 5e-4;
     });
     if (known || named.id == "scale.other") {
       continue;

@@ -162,14 +162,10 @@ void append_ties(const Context& context, Report& report) {
 bool as_good(const Explanation& simple, const Explanation& best) {
   const auto& a = simple.score;
   const auto& b = best.score;
-  // Without rounded logits the likelihood can be trusted; a fit of a scale is off by what the
-  // kernel's own scale is, and not held to it.
-  constexpr double k_much_likelier = 60.0;
-  const auto is_scale = [](const Explanation& one) {
-    return !one.candidate.parts.empty() && one.candidate.parts.front().id.starts_with("scale.");
-  };
-  if (b.coarseness <= 0.1 && best.total > simple.total + k_much_likelier
-      && !(is_scale(simple) && is_scale(best))) {
+  // In float32 lse tells what out is too coarse for.
+  constexpr double k_much_likelier = 100.0;
+  if (simple.parts() == best.parts() && b.coarseness <= 0.1 && a.lse_ratio > 2.0 * b.lse_ratio
+      && best.total > simple.total + k_much_likelier) {
     return false;
   }
   return simple.lse_explained == best.lse_explained

@@ -152,7 +152,10 @@ void propose_fitted(const Context& context, const std::vector<Observation>& all,
     const auto nearest = static_cast<std::int64_t>(std::llround(std::exp(common)));
     for (const auto near : {nearest, nearest - 1, nearest + 1}) {
       if (near >= 1) {
-        propose_lanes(context, near, 1.0 + k_cost_of_scan, candidates);
+        // Fewer lanes than a vector has are rather a sink.
+        constexpr std::int64_t k_fewest_lanes = 4;
+        propose_lanes(context, near, (near < k_fewest_lanes ? 4.0 : 1.0) + k_cost_of_scan,
+                      candidates);
       }
     }
   }
