@@ -147,7 +147,7 @@ def lses(P, rng):
 
 def merges(P, rng):
     for how, slope in (("base2", LOG2E), ("base_e", math.log(2)), ("average", 0.0)):
-        if P.p:
+        if P.p > 1:
             cuts = rng.choice([[P.p], [P.p], [P.p // 2, P.p]])
             cuts = [P.p] if P.in_batch else cuts
         else:

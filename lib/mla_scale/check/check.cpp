@@ -195,7 +195,8 @@ void try_other_lse(const Problem& problem, tensor::Capture& capture,
 }
 
 /// (head, row) pairs where the comparison saw the largest errors, worst heads first.
-std::vector<std::pair<std::int64_t, std::int64_t>> suspects_of(const compare::Judgement& judgement) {
+std::vector<std::pair<std::int64_t, std::int64_t>>
+suspects_of(const compare::Judgement& judgement) {
   std::vector<std::pair<std::int64_t, std::int64_t>> suspects;
   std::vector<std::pair<double, std::int64_t>> heads;
   for (const compare::TensorComparison& tensor : judgement.tensors) {

@@ -11,8 +11,8 @@ namespace mla_scale::diagnose {
 
 namespace {
 
-/// Fused kernels compute exp2 in float32 with scale · log2 e rounded: a fitted scale is off by this,
-/// however many rows there are (measured on an H100, see tests/gpu).
+/// Fused kernels compute exp2 in float32 with scale · log2 e rounded: a fitted scale is off by
+/// this, however many rows there are (measured on an H100, see tests/gpu).
 constexpr double k_kernel_error = 3e-7;
 
 /// Residual and derivatives of one row.

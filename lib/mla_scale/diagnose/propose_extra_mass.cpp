@@ -16,7 +16,8 @@ namespace mla_scale::diagnose {
 
 namespace {
 
-/// What a row says about the mass z: out / right out = 1 / (1 + z e^-lse), and captured lse = ln(e^lse
+/// What a row says about the mass z: out / right out = 1 / (1 + z e^-lse), and captured lse =
+/// ln(e^lse
 /// + z) where lse counts it.
 struct Observation {
   std::int64_t head = 0;

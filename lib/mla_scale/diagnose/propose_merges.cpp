@@ -97,8 +97,7 @@ Candidate dropped(const Context& context, Boundary boundary, std::vector<Paramet
       std::fill_n(logits.begin(), std::min(first, logits.size()), k_hidden);
     }
   };
-  candidate.parts.push_back(
-      {"merge.context_dropped", std::move(parameters), std::move(evidence)});
+  candidate.parts.push_back({"merge.context_dropped", std::move(parameters), std::move(evidence)});
   candidate.cost = cost;
   candidate.lse.push_back({"lse is the right one", right_lse(context, context.reference)});
   return candidate;

@@ -66,10 +66,9 @@ public:
     const auto prefix = result.rows() - (sequence.query_end - sequence.query_begin);
     for (std::int64_t key = sequence.key_begin; key < sequence.key_end; ++key) {
       const bool moved = restart && key - sequence.key_begin < prefix;
-      const auto rotated =
-          rotate(this->key(key),
-                 key_position(sequence, key) + (moved ? static_cast<double>(prefix) : 0.0),
-                 rotation);
+      const auto rotated = rotate(
+          this->key(key), key_position(sequence, key) + (moved ? static_cast<double>(prefix) : 0.0),
+          rotation);
       for (std::int64_t column = 0; column < m_width; ++column) {
         result(key - sequence.key_begin, column) =
             rounded(rotated[static_cast<std::size_t>(column)], *m_context.capture.k_pe_pre);
@@ -95,8 +94,7 @@ private:
 /// Logits with the rope parts of `rows` rotated as given; other rows keep the sample's.
 std::shared_ptr<const LogitSet> rotated_logits(const Context& context, const BeforeRope& before,
                                                const Rotation& query, const Rotation& key,
-                                               bool restart,
-                                               std::span<const std::size_t> rows) {
+                                               bool restart, std::span<const std::size_t> rows) {
   auto logits = std::make_shared<LogitSet>(*context.sample.logits);
   std::map<std::size_t, Matrix> keys;
   for (const auto index : rows) {
@@ -313,8 +311,8 @@ void propose_rope(const Context& context, std::vector<Candidate>& candidates) {
     candidate.mechanism.logits =
         rotated_logits(context, before, variant.query, variant.key, variant.restart, context.probe);
     candidate.complete = [&context, before, variant](Candidate& all) {
-      all.mechanism.logits =
-          rotated_logits(context, before, variant.query, variant.key, variant.restart, context.rows);
+      all.mechanism.logits = rotated_logits(context, before, variant.query, variant.key,
+                                            variant.restart, context.rows);
     };
     candidate.cost = variant.cost;
     candidate.parts.push_back({variant.id, variant.parameters, variant.text});

@@ -24,8 +24,8 @@ struct Rotation {
   std::vector<double> frequencies; ///< [R/2]; empty: not rotated
   double factor = 1.0;
   double shift = 0.0; ///< added to the position
-  /// Columns (2i, 2i+1) of the result stand at (i, i + R/2), as code that permutes before a rotation
-  /// by halves leaves them.
+  /// Columns (2i, 2i+1) of the result stand at (i, i + R/2), as code that permutes before a
+  /// rotation by halves leaves them.
   bool to_halves = false;
 };
 
