@@ -24,7 +24,7 @@ from the same config, audits directories of models, and checks a dump of a\n\
 GPU against attention in float64.")
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME libmla-scale-dev)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
-set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "libfmt-dev, libzip-dev")
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "libfmt-dev, zlib1g-dev")
 set(CPACK_COMPONENT_DEVELOPMENT_DESCRIPTION
     "The C++ library behind mla-scale: headers, a static library, and the files\n\
 that CMake and pkg-config look for.")

@@ -3,11 +3,12 @@
 #include <mla_scale/tensor/zip_archive.hpp>
 
 #include <fmt/format.h>
-#include <zip.h>
 
 #include <algorithm>
 #include <optional>
 #include <set>
+
+#include <zlib.h>
 
 namespace mla_scale::tensor {
 namespace {
@@ -23,6 +24,7 @@ constexpr std::size_t k_locator_size = 20;
 constexpr std::size_t k_end64_size = 56;
 constexpr std::size_t k_record_size = 46; // central directory entry, without name, extra, comment
 constexpr std::size_t k_local_size = 30;
+constexpr std::uint16_t k_deflated = 8;
 
 // PKWARE's APPNOTE.TXT 6.3.10, sections 4.3.7 to 4.3.16.
 constexpr std::uint32_t k_local_magic = 0x04034B50;
@@ -103,11 +105,38 @@ std::vector<std::uint64_t> zip64_values(Bytes extra) {
   return values;
 }
 
-/// Closes a libzip handle without writing anything.
-struct Discard {
-  void operator()(zip_t* archive) const { zip_discard(archive); }
-  void operator()(zip_file_t* file) const { zip_fclose(file); }
-};
+/// Inflates raw deflate data; false when it is corrupt, ends early, or does not fill `to` exactly.
+bool inflate_raw(Bytes from, std::span<std::byte> to) {
+  constexpr std::size_t k_most = std::size_t{1} << 30U; // zlib counts in 32 bits
+  z_stream stream = {};
+  if (::inflateInit2(&stream, -MAX_WBITS) != Z_OK) {
+    return false;
+  }
+  int status = Z_OK;
+  std::byte beyond{}; // a place for a byte too many, so that it is noticed
+  std::size_t written = 0;
+  while (status == Z_OK) {
+    const std::size_t given = std::min(from.size(), k_most);
+    const std::size_t room = std::min(to.size() - written, k_most);
+    stream.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(from.data()));
+    stream.avail_in = static_cast<uInt>(given);
+    stream.next_out = reinterpret_cast<Bytef*>(room > 0 ? to.data() + written : &beyond);
+    stream.avail_out = static_cast<uInt>(room > 0 ? room : 1);
+    status = ::inflate(&stream, Z_NO_FLUSH);
+    from = from.subspan(given - stream.avail_in);
+    if (room == 0 && stream.avail_out == 0) {
+      status = Z_DATA_ERROR;
+    }
+    written += room > 0 ? room - stream.avail_out : 0;
+  }
+  ::inflateEnd(&stream);
+  return status == Z_STREAM_END && written == to.size();
+}
+
+std::uint32_t crc_of(Bytes bytes) {
+  return static_cast<std::uint32_t>(
+      ::crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
+}
 
 } // namespace
 
@@ -148,7 +177,6 @@ Result<void> ZipArchive::read_directory() {
     if (!entry) {
       return entry.error();
     }
-    entry->index = i;
     if (!names.insert(entry->name).second) {
       return error(ErrorKind::syntax, entry->name, "stands twice in this zip archive");
     }
@@ -162,6 +190,7 @@ Result<ZipEntry> ZipArchive::read_directory_entry(Bytes record) const {
   ZipEntry entry;
   const std::size_t name_size = u16(record, 28);
   entry.name.assign(reinterpret_cast<const char*>(record.data()) + k_record_size, name_size);
+  entry.crc32 = u32(record, 16);
   entry.compressed_size = u32(record, 20);
   entry.size = u32(record, 24);
   entry.header_offset = u32(record, 42);
@@ -178,7 +207,7 @@ Result<ZipEntry> ZipArchive::read_directory_entry(Bytes record) const {
   if ((u16(record, 8) & 1U) != 0) {
     return error(ErrorKind::unsupported, entry.name, "is encrypted");
   }
-  if (method != 0 && method != 8) {
+  if (method != 0 && method != k_deflated) {
     return error(
         ErrorKind::unsupported, entry.name,
         fmt::format("is compressed by method {}; stored and deflated entries are read", method));
@@ -201,21 +230,22 @@ const ZipEntry* ZipArchive::find(std::string_view name) const {
 }
 
 Result<ZipBytes> ZipArchive::read(const ZipEntry& entry) {
-  if (!entry.stored) {
-    return inflate(entry);
-  }
   const Bytes rest = m_file->bytes().subspan(entry.header_offset);
   if (rest.size() < k_local_size || u32(rest, 0) != k_local_magic) {
     return error(ErrorKind::syntax, entry.name, "has no local zip header");
   }
   const std::size_t begin = k_local_size + u16(rest, 26) + u16(rest, 28);
-  if (begin > rest.size() || entry.size > rest.size() - begin) {
+  if (begin > rest.size() || entry.compressed_size > rest.size() - begin) {
     return error(ErrorKind::syntax, entry.name, "reaches past the end of the file");
   }
-  return ZipBytes{rest.subspan(begin, entry.size), m_file};
+  if (u16(rest, 8) != (entry.stored ? 0 : k_deflated)) {
+    return error(ErrorKind::syntax, entry.name, "its zip headers contradict each other");
+  }
+  const Bytes bytes = rest.subspan(begin, entry.compressed_size);
+  return entry.stored ? ZipBytes{bytes, m_file} : inflate(entry, bytes);
 }
 
-Result<ZipBytes> ZipArchive::inflate(const ZipEntry& entry) {
+Result<ZipBytes> ZipArchive::inflate(const ZipEntry& entry, std::span<const std::byte> deflated) {
   const std::uint64_t file_size = m_file->bytes().size();
   const std::uint64_t budget =
       std::clamp(file_size * k_inflate_ratio, k_inflate_floor, k_inflate_ceiling);
@@ -229,40 +259,15 @@ Result<ZipBytes> ZipArchive::inflate(const ZipEntry& entry) {
         ErrorKind::unreadable, entry.name,
         fmt::format("inflates this archive to more than {} bytes: save it uncompressed", budget));
   }
-  zip_error_t failure;
-  zip_error_init(&failure);
-  zip_source_t* source = zip_source_buffer_create(m_file->bytes().data(), file_size, 0, &failure);
-  const std::unique_ptr<zip_t, Discard> archive(
-      source == nullptr ? nullptr : zip_open_from_source(source, ZIP_RDONLY, &failure));
-  if (archive == nullptr) {
-    zip_source_free(source);
-    zip_error_fini(&failure);
-    return error(ErrorKind::syntax, entry.name, "the zip archive around it is corrupt");
-  }
-  zip_stat_t status;
-  const bool same = zip_stat_index(archive.get(), entry.index, 0, &status) == 0
-                    && (status.valid & ZIP_STAT_SIZE) != 0 && status.size == entry.size
-                    && status.name != nullptr && status.name == entry.name;
-  const std::unique_ptr<zip_file_t, Discard> file(
-      same ? zip_fopen_index(archive.get(), entry.index, 0) : nullptr);
-  if (file == nullptr) {
-    return error(ErrorKind::syntax, entry.name, "its zip headers contradict each other");
-  }
   const auto size = entry.size;
   const std::shared_ptr<std::byte[]> buffer(
       new std::byte[size]); // untouched: only what is read costs
-  std::size_t done = 0;
-  while (done < size) {
-    const zip_int64_t count = zip_fread(file.get(), buffer.get() + done, size - done);
-    if (count <= 0) {
-      return error(ErrorKind::syntax, entry.name, "its deflated data is corrupt or truncated");
-    }
-    done += static_cast<std::size_t>(count);
+  if (!inflate_raw(deflated, {buffer.get(), size})) {
+    return error(ErrorKind::syntax, entry.name,
+                 fmt::format("its deflated data is corrupt or is not of {} bytes", size));
   }
-  // Reading on makes libzip meet the end, where it checks the CRC.
-  std::byte extra{};
-  if (zip_fread(file.get(), &extra, 1) != 0) {
-    return error(ErrorKind::syntax, entry.name, "its deflated data is longer than declared");
+  if (crc_of({buffer.get(), size}) != entry.crc32) {
+    return error(ErrorKind::syntax, entry.name, "its bytes do not have the checksum declared");
   }
   m_inflated += entry.size;
   return ZipBytes{Bytes(buffer.get(), size), buffer};

@@ -19,8 +19,8 @@ struct ZipEntry {
   bool stored = false; ///< not compressed: its bytes lie in the file as they are
   std::uint64_t size = 0;
   std::uint64_t compressed_size = 0;
-  std::uint64_t index = 0; ///< in the central directory
   std::uint64_t header_offset = 0;
+  std::uint32_t crc32 = 0; ///< of the bytes before compression
 };
 
 /// Bytes of an entry, and what keeps them alive.
@@ -30,7 +30,7 @@ struct ZipBytes {
 };
 
 /// A zip archive in a mapped file. Stored entries are used in place; deflated ones are decompressed
-/// by libzip, which checks their CRC.
+/// by zlib and their CRC is checked.
 ///
 /// Against zip bombs the entries of one archive may inflate to 256 MiB in all, or to 32 times the
 /// archive's size where that is more, but never above 8 GiB; no memory is taken before the declared
@@ -56,7 +56,8 @@ private:
   [[nodiscard]] Error error(ErrorKind kind, std::string_view entry, std::string message) const;
   Result<void> read_directory();
   Result<ZipEntry> read_directory_entry(std::span<const std::byte> record) const;
-  [[nodiscard]] Result<ZipBytes> inflate(const ZipEntry& entry);
+  [[nodiscard]] Result<ZipBytes> inflate(const ZipEntry& entry,
+                                         std::span<const std::byte> deflated);
 
   std::shared_ptr<const MappedFile> m_file;
   std::vector<ZipEntry> m_entries;
