@@ -28,12 +28,12 @@ struct GroupResult {
 
 /// How a model is named in snapshots and baselines: below the audited directory when there is
 /// exactly one, so that it can be moved; as it was given otherwise.
-std::string relative_path(const fs::path& root, const std::string& source, bool only_root) {
+std::string relative_path(const fs::path& root, bool root_is_directory, const std::string& source,
+                          bool only_root) {
   if (!only_root || source == "-") {
     return fs::path(source).lexically_normal().generic_string();
   }
-  std::error_code failed;
-  if (!fs::is_directory(root, failed)) {
+  if (!root_is_directory) {
     return fs::path(source).filename().generic_string();
   }
   return fs::path(source).lexically_relative(root).lexically_normal().generic_string();
@@ -61,7 +61,8 @@ std::vector<Group> find_groups(std::span<const fs::path> paths, std::vector<Find
       }
       previous = file.path;
       groups.back().files.push_back(file);
-      groups.back().relative_paths.push_back(relative_path(path, file.source, paths.size() == 1));
+      groups.back().relative_paths.push_back(
+          relative_path(path, directory, file.source, paths.size() == 1));
     }
   }
   return groups;

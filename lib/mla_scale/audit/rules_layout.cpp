@@ -97,6 +97,9 @@ constexpr std::string_view k_neighbours[] = {
     "kv_head_dim",          "swa_v_head_dim",      "v_channels",     "num_attention_groups",
     "swa_qk_nope_head_dim", "swa_qk_rope_head_dim"};
 
+/// As many wrong letters still make a misspelling.
+constexpr std::size_t k_slips = 2;
+
 template <std::size_t N>
 bool is_listed(const std::string_view (&names)[N], std::string_view name) {
   return std::find(std::begin(names), std::end(names), name) != std::end(names);
@@ -115,7 +118,8 @@ void misspelt_key(const Subject& subject, Hits& hits) {
     for (const std::string_view known : k_scope_keys) {
       const std::size_t difference =
           known.size() > name.size() ? known.size() - name.size() : name.size() - known.size();
-      if (difference <= 2 && edit_distance(name, known) <= 2 && !subject.key(known)) {
+      if (difference <= k_slips && edit_distance(name, known, k_slips) <= k_slips
+          && !subject.key(known)) {
         hits.at(*member, fmt::format("{} is not a key that anything reads; {} is, and it is "
                                      "missing",
                                      escape_control(name), known));

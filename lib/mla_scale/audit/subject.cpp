@@ -1,34 +1,6 @@
 #include <mla_scale/audit/subject.hpp>
 
 namespace mla_scale::audit {
-namespace {
-
-/// The value that an RFC 6901 pointer names, or nothing.
-std::optional<json::Value> resolve(json::Value value, std::string_view pointer) {
-  while (!pointer.empty()) {
-    pointer.remove_prefix(1);
-    const std::size_t slash = pointer.find('/');
-    std::string token(pointer.substr(0, slash));
-    pointer.remove_prefix(slash == std::string_view::npos ? pointer.size() : slash);
-    std::string key;
-    for (std::size_t i = 0; i < token.size(); ++i) {
-      if (token[i] == '~' && i + 1 < token.size()) {
-        key += token[++i] == '0' ? '~' : '/';
-      } else {
-        key += token[i];
-      }
-    }
-    const std::optional<json::Value> member = value.find(key);
-    if (!member) {
-      return std::nullopt;
-    }
-    value = *member;
-  }
-  return value;
-}
-
-} // namespace
-
 std::string_view to_string(Severity severity) {
   switch (severity) {
   case Severity::note:
@@ -69,9 +41,9 @@ Subject make_subject(const model::MlaConfig& config) {
     subject.scale = *std::move(derived);
   }
   if (config.document) {
-    subject.scope = resolve(config.document->root(), config.text_pointer);
+    subject.scope = json::resolve(config.document->root(), config.text_pointer);
     if (config.rope.has_dictionary()) {
-      subject.dictionary = resolve(config.document->root(), config.rope.container_pointer);
+      subject.dictionary = json::resolve(config.document->root(), config.rope.container_pointer);
     }
   }
   return subject;

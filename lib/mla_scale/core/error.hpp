@@ -21,7 +21,8 @@ enum class ErrorKind {
 /// Name of the kind as printed in JSON, for example "schema".
 [[nodiscard]] std::string_view to_string(ErrorKind kind);
 
-/// A place in a text file, both counted from 1; line 0 means unknown. Columns count bytes.
+/// A place in a text file, both counted from 1; line 0 means unknown. Columns count Unicode
+/// characters (code points), not bytes.
 struct Position {
   std::size_t line = 0;
   std::size_t column = 0;

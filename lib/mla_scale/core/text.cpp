@@ -81,7 +81,7 @@ std::string format_number(double value) {
   return fmt::format("{}", value);
 }
 
-std::size_t edit_distance(std::string_view left, std::string_view right) {
+std::size_t edit_distance(std::string_view left, std::string_view right, std::size_t limit) {
   std::vector<std::size_t> before(right.size() + 1);
   std::vector<std::size_t> previous(right.size() + 1);
   std::vector<std::size_t> current(right.size() + 1);
@@ -90,6 +90,7 @@ std::size_t edit_distance(std::string_view left, std::string_view right) {
   }
   for (std::size_t i = 1; i <= left.size(); ++i) {
     current[0] = i;
+    std::size_t nearest = std::min(i, previous[0]);
     for (std::size_t j = 1; j <= right.size(); ++j) {
       const std::size_t substitution = previous[j - 1] + (left[i - 1] == right[j - 1] ? 0 : 1);
       current[j] = std::min({previous[j] + 1, current[j - 1] + 1, substitution});
@@ -98,6 +99,10 @@ std::size_t edit_distance(std::string_view left, std::string_view right) {
       if (swapped) {
         current[j] = std::min(current[j], before[j - 2] + 1);
       }
+      nearest = std::min({nearest, current[j], previous[j]});
+    }
+    if (nearest > limit) {
+      return nearest; // later rows build on these two and only grow
     }
     std::swap(before, previous);
     std::swap(previous, current);
@@ -134,8 +139,9 @@ std::string_view closest_match(std::string_view text,
   if (text.empty() || text.size() > k_longest_slip) {
     return best;
   }
+  const std::string wanted = lower(text);
   for (const std::string_view candidate : candidates) {
-    const std::size_t distance = edit_distance(lower(text), lower(candidate));
+    const std::size_t distance = edit_distance(wanted, lower(candidate), best_distance);
     if (distance < best_distance) {
       best_distance = distance;
       best = candidate;

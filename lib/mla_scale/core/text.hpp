@@ -24,7 +24,8 @@ namespace mla_scale {
                                              std::span<const std::string_view> candidates);
 
 /// Edit distance that counts insertion, deletion, substitution and a swap of neighbours as one
-/// each.
-[[nodiscard]] std::size_t edit_distance(std::string_view left, std::string_view right);
+/// each. Above `limit` it stops early and returns some number above `limit`.
+[[nodiscard]] std::size_t edit_distance(std::string_view left, std::string_view right,
+                                        std::size_t limit = static_cast<std::size_t>(-1));
 
 } // namespace mla_scale

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include <cmath>
+#include <deque>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -26,8 +27,8 @@ struct Node {
   std::size_t offset = 0;
   std::int64_t integer = 0; // boolean too
   double number = 0;
-  std::uint32_t key = k_none;    // index into strings
-  std::uint32_t string = k_none; // likewise
+  std::string_view key;    // into strings
+  std::string_view string; // likewise
 };
 
 std::string_view describe(Kind kind) {
@@ -56,7 +57,7 @@ struct Value::Store {
   std::string text;
   std::string path;
   std::vector<Node> nodes;
-  std::vector<std::string> strings;
+  std::deque<std::string> strings; ///< a deque, so that views into it stay valid
   std::optional<LineTable> lines;
   std::vector<std::size_t> non_finite; ///< offsets of NaN, Infinity and -Infinity, ascending
 
@@ -65,11 +66,40 @@ struct Value::Store {
 
 namespace {
 
+/// The keys of one open object, to refuse the second of two equal ones. Few members are compared
+/// one by one, which costs less than hashing; many are hashed, so that no file takes quadratic
+/// time.
+class SeenKeys {
+public:
+  /// False when the object at `object` already has the key.
+  bool add(std::string_view key, const std::vector<Node>& nodes, std::uint32_t object) {
+    constexpr std::uint32_t k_few = 64;
+    const Node& parent = nodes[object];
+    if (parent.size < k_few) {
+      for (std::uint32_t at = parent.first_child; at != k_none; at = nodes[at].next_sibling) {
+        if (nodes[at].key == key) {
+          return false;
+        }
+      }
+      return true;
+    }
+    if (m_many.empty()) {
+      for (std::uint32_t at = parent.first_child; at != k_none; at = nodes[at].next_sibling) {
+        m_many.insert(nodes[at].key);
+      }
+    }
+    return m_many.insert(key).second;
+  }
+
+private:
+  std::unordered_set<std::string_view> m_many;
+};
+
 /// Builds the node table from nlohmann's events; refuses depth, duplicates and values that do not
 /// fit.
 class Builder {
 public:
-  Builder(std::string_view text, std::vector<Node>& nodes, std::vector<std::string>& strings,
+  Builder(std::string_view text, std::vector<Node>& nodes, std::deque<std::string>& strings,
           std::size_t max_depth)
       : m_tokens(text), m_nodes(nodes), m_strings(strings), m_max_depth(max_depth) {}
 
@@ -102,12 +132,12 @@ public:
 
   bool key(std::string& value) {
     m_key_offset = m_tokens.next();
-    if (!m_keys.back().insert(value).second) {
-      m_failure = fmt::format("the key \"{}\" stands twice in the same object", value);
+    m_key = store(std::move(value));
+    if (!m_keys.back().add(m_key, m_nodes, m_open.back())) {
+      m_failure = fmt::format("the key \"{}\" stands twice in the same object", m_key);
       m_failure_offset = m_key_offset;
       return false;
     }
-    m_key = store(std::move(value));
     return true;
   }
 
@@ -125,10 +155,7 @@ public:
   [[nodiscard]] bool too_deep() const { return m_too_deep; }
 
 private:
-  std::uint32_t store(std::string value) {
-    m_strings.push_back(std::move(value));
-    return static_cast<std::uint32_t>(m_strings.size() - 1);
-  }
+  std::string_view store(std::string value) { return m_strings.emplace_back(std::move(value)); }
 
   void add(Kind kind, std::size_t offset) {
     const auto index = static_cast<std::uint32_t>(m_nodes.size());
@@ -139,7 +166,9 @@ private:
       Node& parent = m_nodes[m_open.back()];
       node.parent = m_open.back();
       node.index_in_parent = parent.size++;
-      node.key = parent.kind == Kind::object ? std::exchange(m_key, k_none) : k_none;
+      if (parent.kind == Kind::object) {
+        node.key = m_key;
+      }
       if (m_last.back() == k_none) {
         parent.first_child = index;
       } else {
@@ -182,12 +211,12 @@ private:
 
   TokenCursor m_tokens;
   std::vector<Node>& m_nodes;
-  std::vector<std::string>& m_strings;
+  std::deque<std::string>& m_strings;
   std::size_t m_max_depth;
   std::vector<std::uint32_t> m_open;
   std::vector<std::uint32_t> m_last;
-  std::vector<std::unordered_set<std::string>> m_keys;
-  std::uint32_t m_key = k_none;
+  std::vector<SeenKeys> m_keys;
+  std::string_view m_key;
   std::size_t m_key_offset = 0;
   std::string m_failure;
   std::size_t m_failure_offset = 0;
@@ -247,6 +276,9 @@ std::string describe_syntax(std::string_view text, std::size_t offset, const std
 /// and tells where.
 std::vector<std::size_t> blank_non_finite(std::string& text) {
   std::vector<std::size_t> offsets;
+  if (text.find("NaN") == std::string::npos && text.find("Infinity") == std::string::npos) {
+    return offsets; // nearly every file
+  }
   TokenCursor cursor(text);
   for (std::size_t at = cursor.next(); at < text.size(); at = cursor.next()) {
     const std::string_view token = std::string_view(text).substr(at, cursor.offset() - at);
@@ -316,6 +348,10 @@ const std::string& Document::path() const {
   return m_store->path;
 }
 
+const std::string& Value::path() const {
+  return m_store->path;
+}
+
 std::string_view Document::text() const {
   return m_store->text;
 }
@@ -340,8 +376,7 @@ Position Value::position() const {
 }
 
 std::string_view Value::key() const {
-  const std::uint32_t key = m_store->node(m_index).key;
-  return key == k_none ? std::string_view() : std::string_view(m_store->strings[key]);
+  return m_store->node(m_index).key;
 }
 
 std::string Value::pointer() const {
@@ -349,8 +384,9 @@ std::string Value::pointer() const {
   if (node.parent == k_none) {
     return {};
   }
+  const bool member = m_store->node(node.parent).kind == Kind::object;
   const std::string token =
-      node.key == k_none ? std::to_string(node.index_in_parent) : escape_pointer(key());
+      member ? escape_pointer(node.key) : std::to_string(node.index_in_parent);
   return Value(m_store, node.parent).pointer() + "/" + token;
 }
 
@@ -368,9 +404,10 @@ std::optional<Value> Value::find(std::string_view key) const {
   if (kind() != Kind::object) {
     return std::nullopt;
   }
-  for (std::optional<Value> member = first(); member; member = member->next()) {
-    if (member->key() == key) {
-      return member;
+  const std::vector<Node>& nodes = m_store->nodes;
+  for (std::uint32_t at = nodes[m_index].first_child; at != k_none; at = nodes[at].next_sibling) {
+    if (nodes[at].key == key) {
+      return Value(m_store, at);
     }
   }
   return std::nullopt;
@@ -432,13 +469,40 @@ Result<std::string_view> Value::as_string() const {
   if (kind() != Kind::string) {
     return wrong_type(*this, "a string");
   }
-  return std::string_view(m_store->strings[m_store->node(m_index).string]);
+  return m_store->node(m_index).string;
+}
+
+std::optional<Value> resolve(Value value, std::string_view pointer) {
+  while (!pointer.empty()) {
+    pointer.remove_prefix(1);
+    const std::string_view token = pointer.substr(0, pointer.find('/'));
+    pointer.remove_prefix(token.size());
+    std::string key;
+    for (std::size_t i = 0; i < token.size(); ++i) {
+      if (token[i] == '~' && i + 1 < token.size()) {
+        key += token[++i] == '0' ? '~' : '/';
+      } else {
+        key += token[i];
+      }
+    }
+    const std::optional<Value> member = value.find(key);
+    if (!member) {
+      return std::nullopt;
+    }
+    value = *member;
+  }
+  return value;
 }
 
 std::string escape_pointer(std::string_view key) {
   std::string escaped;
+  escaped.reserve(key.size());
   for (const char c : key) {
-    escaped += c == '~' ? "~0" : c == '/' ? "~1" : std::string(1, c);
+    if (c == '~' || c == '/') {
+      escaped += c == '~' ? "~0" : "~1";
+    } else {
+      escaped += c;
+    }
   }
   return escaped;
 }

@@ -34,8 +34,10 @@ public:
   [[nodiscard]] bool is_string() const { return kind() == Kind::string; }
   [[nodiscard]] bool is_number() const { return kind() == Kind::integer || kind() == Kind::number; }
 
-  /// Where the value starts in the file.
+  /// Where the value starts in the file: lines and Unicode characters (code points), from 1.
   [[nodiscard]] Position position() const;
+  /// The document's path.
+  [[nodiscard]] const std::string& path() const;
   /// RFC 6901 pointer from the root, for example "/rope_scaling/factor".
   [[nodiscard]] std::string pointer() const;
   /// The value as it stands in the file, shortened to `limit` bytes; for messages.
@@ -98,6 +100,9 @@ private:
   explicit Document(std::unique_ptr<Value::Store> store);
   std::unique_ptr<Value::Store> m_store;
 };
+
+/// The value that an RFC 6901 pointer names below `value`, or nothing.
+[[nodiscard]] std::optional<Value> resolve(Value value, std::string_view pointer);
 
 /// RFC 6901 escaping of one reference token: '~' becomes "~0", '/' becomes "~1".
 [[nodiscard]] std::string escape_pointer(std::string_view key);

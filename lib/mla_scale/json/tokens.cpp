@@ -33,7 +33,7 @@ std::size_t TokenCursor::next() {
   return start;
 }
 
-LineTable::LineTable(std::string_view text) {
+LineTable::LineTable(std::string_view text) : m_text(text) {
   m_starts.push_back(0);
   for (std::size_t at = text.find('\n'); at != std::string_view::npos;
        at = text.find('\n', at + 1)) {
@@ -44,7 +44,11 @@ LineTable::LineTable(std::string_view text) {
 Position LineTable::position(std::size_t offset) const {
   const auto after = std::upper_bound(m_starts.begin(), m_starts.end(), offset);
   const auto line = static_cast<std::size_t>(after - m_starts.begin());
-  return {line, offset - m_starts[line - 1] + 1};
+  const std::string_view before = m_text.substr(m_starts[line - 1], offset - m_starts[line - 1]);
+  const auto characters = std::count_if(before.begin(), before.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; // no continuation byte of UTF-8
+  });
+  return {line, static_cast<std::size_t>(characters) + 1};
 }
 
 } // namespace mla_scale::json

@@ -26,13 +26,16 @@ private:
   std::size_t m_offset = 0;
 };
 
-/// Turns byte offsets into lines and columns, both from 1.
+/// Turns byte offsets into lines and columns, both from 1. A column counts Unicode characters (code
+/// points), as editors show them and as SARIF's columnKind "unicodeCodePoints" says.
 class LineTable {
 public:
+  /// `text` must outlive the table.
   explicit LineTable(std::string_view text);
   [[nodiscard]] Position position(std::size_t offset) const;
 
 private:
+  std::string_view m_text;
   std::vector<std::size_t> m_starts;
 };
 

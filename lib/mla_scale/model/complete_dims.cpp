@@ -28,11 +28,8 @@ constexpr Completion k_completions[] = {
 
 /// Where the object that lacks a key starts.
 Position scope_position(const MlaConfig& config) {
-  json::Value scope = config.document->root();
-  if (!config.text_pointer.empty()) {
-    scope = scope.find(std::string_view(config.text_pointer).substr(1)).value_or(scope);
-  }
-  return scope.position();
+  const json::Value root = config.document->root();
+  return json::resolve(root, config.text_pointer).value_or(root).position();
 }
 
 Error missing(const MlaConfig& config, std::string_view key, const Origin& origin) {

@@ -39,7 +39,7 @@ Sourced<T> ConfigReader::read(Keys keys, Convert convert) {
       continue;
     }
     Sourced<T> result;
-    result.origin = origin_of(*member, member->error({}).path);
+    result.origin = origin_of(*member, member->path());
     if (!member->is_null()) {
       Result<T> converted = convert(*member);
       if (converted) {

@@ -34,7 +34,7 @@ void read_yarn(ConfigReader& reader, Rope& rope) {
   }
   rope.container = "yarn";
   rope.container_pointer = yarn->pointer();
-  rope.type = Sourced<std::string>("yarn", origin_of(*yarn, yarn->error({}).path));
+  rope.type = Sourced<std::string>("yarn", origin_of(*yarn, yarn->path()));
   ConfigReader inner(*yarn);
   rope.factor = inner.positive({"factor"});
   rope.original_max_position_embeddings = inner.positive({"original_max_position_embeddings"});

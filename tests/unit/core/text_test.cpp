@@ -26,6 +26,10 @@ TEST_CASE("edit distance counts a swap of neighbours once", "[core]") {
   CHECK(edit_distance("msclae", "mscale") == 1);
   CHECK(edit_distance("", "abc") == 3);
   CHECK(edit_distance("kitten", "sitting") == 3);
+  CHECK(edit_distance("msclae", "mscale", 1) == 1);
+  CHECK(edit_distance("kitten", "sitting", 3) == 3);
+  CHECK(edit_distance("kitten", "sitting", 2) > 2);
+  CHECK(edit_distance("rope_theta", "v_head_dim", 2) > 2);
 }
 
 TEST_CASE("a suggestion is given only when it is near", "[core]") {

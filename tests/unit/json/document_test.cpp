@@ -92,3 +92,41 @@ TEST_CASE("a text cut at any byte is an error", "[json]") {
 TEST_CASE("numbers too large for a double are refused", "[json]") {
   CHECK(!Document::parse("{\"a\": 1e999}", "f"));
 }
+
+TEST_CASE("columns count characters, not bytes", "[json]") {
+  // e acute has 2 bytes, the Japanese sun 3, the emoji 4.
+  const auto document =
+      Document::parse("{\"\xC3\xA9\xE6\x97\xA5\xF0\x9F\x98\x80\": 7}", "config.json");
+  REQUIRE(document);
+  CHECK(document->root().first()->position().column == 9);
+  CHECK(parse_failure("{\"\xC3\xA9\": 7,}").position.column == 9);
+}
+
+TEST_CASE("a second key is found in objects of any size", "[json]") {
+  for (const int members : {1, 63, 64, 65, 1000}) {
+    std::string text = "{";
+    for (int i = 0; i < members; ++i) {
+      text += "\"k" + std::to_string(i) + "\":" + std::to_string(i) + ",";
+    }
+    INFO(members);
+    const auto good = Document::parse(text + "\"last\":1}", "config.json");
+    REQUIRE(good);
+    CHECK(good->root().find("k" + std::to_string(members - 1))->as_integer().value()
+          == members - 1);
+    const std::string twice = "k" + std::to_string(members / 2);
+    const Error error = parse_failure(text + "\"" + twice + "\":1}");
+    CHECK(error.message == "the key \"" + twice + "\" stands twice in the same object");
+    CHECK(error.position.column == text.size() + 1);
+  }
+}
+
+TEST_CASE("a pointer leads back to its value", "[json]") {
+  const auto document = Document::parse(R"({"a/b": {"c~d": 5}, "e": {}})", "f");
+  REQUIRE(document);
+  const auto value = json::resolve(document->root(), "/a~1b/c~0d");
+  REQUIRE(value);
+  CHECK(value->as_integer().value() == 5);
+  CHECK(value->pointer() == "/a~1b/c~0d");
+  CHECK(json::resolve(document->root(), "")->is_object());
+  CHECK(!json::resolve(document->root(), "/e/c"));
+}
