@@ -161,6 +161,8 @@ struct EngineRule {
   std::span<const FamilyNote> families = {};
   std::string_view only_families = {}; ///< ids of the families it knows; empty: not restricted
   bool reads_gguf = false;
+  bool reads_deepseek = false;   ///< the configs of DeepSeek's own inference code
+  bool needs_model_type = false; ///< fails without model_type, unless auto_map names the code
   /// For the few whose arithmetic is not of this shape; `explain` then shows `formula`.
   Numbers (*special)(const EngineRule&, const model::MlaConfig&) = nullptr;
   std::string_view formula = {}; ///< in words; empty: composed from the fields above

@@ -86,10 +86,22 @@ std::string not_taken(const EngineRule& rule, const MlaConfig& config) {
   if (config.format == Format::gguf && !rule.reads_gguf) {
     return "reads config.json, not GGUF";
   }
+  if (config.format == Format::deepseek && !rule.reads_deepseek) {
+    return "does not read this format, the config of DeepSeek's own inference code";
+  }
   if (config.format == Format::mistral && !reads_mistral_dictionary(rule, config)) {
     return "no reader of params.json is known";
   }
   return {};
+}
+
+/// transformers 5.17.0, executed on published configs without the key.
+constexpr std::string_view k_unrecognized =
+    "ValueError: Unrecognized model. Should have a `model_type` key in its config.json";
+
+bool lacks_model_type(const MlaConfig& config) {
+  return config.format == Format::huggingface && !config.model_type
+         && !(config.document && config.document->root().find("auto_map"));
 }
 
 void add_remark(EngineValue& value, std::string_view remark) {
@@ -135,6 +147,10 @@ EngineValue evaluate(const EngineRule& rule, const MlaConfig& config, const Soft
   }
   if (!rule.only_families.empty() && !contains_word(rule.only_families, config.family->id)) {
     value.because = fmt::format("does not know {}", config.family->id);
+    return value;
+  }
+  if (rule.needs_model_type && lacks_model_type(config)) {
+    judge(value, failing_numbers(std::string(k_unrecognized), "model_type is missing"), law);
     return value;
   }
   const bool adapted = reads_mistral_dictionary(rule, config);

@@ -29,7 +29,7 @@ struct EngineValue {
 ///
 /// scale = width^-1/2 * g(factor, weight)^2 with the width, the weight and the gate of the row.
 /// Lengths are taken from max_position_embeddings, where engines take the length they were started
-/// with. DeepSeek's own config format is read as if the same numbers stood in a config.json.
+/// with. An engine that does not read the config's format has no value and no verdict.
 [[nodiscard]] EngineValue evaluate(const EngineRule& rule, const model::MlaConfig& config,
                                    const scale::SoftmaxScale* law);
 

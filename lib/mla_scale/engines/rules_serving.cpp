@@ -21,6 +21,7 @@ constexpr EngineRule k_rules[] = {
      .cos_sin = CosSin::one,
      .families = k_deepseek_inference,
      .only_families = "deepseek_v2 deepseek_v3 deepseek_v32 deepseek_v4 kimi_k25 unknown",
+     .reads_deepseek = true,
      .note =
          "the length gate looks at max_seq_len, 16384 unless told otherwise, which is above the "
          "original 4096; cos and sin are unit complex numbers",

@@ -89,6 +89,7 @@ constexpr EngineRule k_rules[] = {
      .mistral = MistralReading::ignored,
      .mistral_words = "the converter always writes mscale_all_dim 1",
      .families = k_families,
+     .needs_model_type = true,
      .note = "apply_yarn_scaling is not known; factor is read by subscript for every rope type but "
              "default; a lone mscale is ignored and cos/sin take g(factor, 1)",
      .source = "huggingface/transformers models/deepseek_v2/modular_deepseek_v2.py@decba1d2 L239, "

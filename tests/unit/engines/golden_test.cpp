@@ -240,3 +240,39 @@ TEST_CASE("a measured scale leads to the rows that would give it", "[engines]") 
   CHECK_FALSE(found->agrees);
   CHECK(engines::rules_giving(0.5, *loaded.config(), &*law, 1e-5).empty());
 }
+
+TEST_CASE("only DeepSeek's own code reads the configs of DeepSeek's inference code", "[engines]") {
+  // 16 heads of 128 + 64, mscale 0.707: config_16B.json; the scale is V2-Lite's.
+  const std::string json =
+      R"({"vocab_size": 102400, "dim": 2048, "inter_dim": 10944, "n_heads": 16, "q_lora_rank": 0,
+          "kv_lora_rank": 512, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128,
+          "n_routed_experts": 64, "mscale": 0.707})";
+  check(json, {{"deepseek-inference", k_v2}});
+  for (const engines::EngineRule& rule : engines::engine_rules()) {
+    if (rule.id == "deepseek-inference") {
+      continue;
+    }
+    const engines::EngineValue value = evaluate(json, rule.id);
+    INFO(rule.id);
+    CHECK(!value.prefill);
+    CHECK(!value.decode);
+    CHECK(!value.agrees);
+    CHECK(value.error.empty());
+    CHECK(value.because.find("does not read this format") != std::string::npos);
+  }
+}
+
+// transformers 5.17.0, executed on DeepSeek-V2-Chat's config without model_type and auto_map.
+TEST_CASE("transformers refuses a config without model_type, unless auto_map names the code",
+          "[engines]") {
+  const std::string body =
+      R"({"architectures": ["DeepseekV3ForCausalLM"], "num_attention_heads": 4)";
+  const engines::EngineValue refused = evaluate(body + "}", "transformers");
+  CHECK(refused.error.find("Should have a `model_type` key") != std::string::npos);
+  CHECK(!refused.prefill);
+  const engines::EngineValue taken = evaluate(
+      body + R"(, "auto_map": {"AutoConfig": "configuration_deepseek.X"}})", "transformers");
+  CHECK(taken.error.empty());
+  CHECK(*taken.prefill == Approx(k_plain).epsilon(1e-12));
+  CHECK(evaluate(body + "}", "vllm").error.empty());
+}
