@@ -15,15 +15,14 @@ namespace mla_scale::cli {
 Inputs read_inputs(const std::vector<std::string>& paths) {
   Inputs inputs;
   for (const std::string& path : paths) {
-    const Result<std::vector<model::ModelFile>> files = model::find_model_files(path);
+    Result<std::vector<model::LoadedModel>> models = model::load_models(path);
     std::vector<report::Inspection> found;
-    if (!files) {
-      found.push_back(report::inspect(model::LoadedModel{path, path, files.error()}));
+    if (!models) {
+      found.push_back(report::inspect(model::LoadedModel{path, path, models.error()}));
     } else {
-      found.resize(files->size());
-      parallel_for(found.size(), 0, [&](std::size_t i) {
-        found[i] = report::inspect(model::load_model((*files)[i]));
-      });
+      found.resize(models->size());
+      parallel_for(found.size(), 0,
+                   [&](std::size_t i) { found[i] = report::inspect(std::move((*models)[i])); });
     }
     const bool failed = std::any_of(found.begin(), found.end(),
                                     [](const auto& one) { return one.error.has_value(); });

@@ -49,20 +49,36 @@ int mla_weight(const json::Value& object) {
   return weight;
 }
 
-/// The object that describes the text model's attention: of the root and the objects in it the one
-/// with most MLA keys, the root where they are level; without any such key the first object under a
-/// name that wrappers use.
-json::Value text_scope(const json::Value& root) {
-  json::Value best = root;
-  int best_weight = mla_weight(root);
-  for (auto member = root.first(); member; member = member->next()) {
-    if (member->is_object() && mla_weight(*member) > best_weight) {
-      best = *member;
-      best_weight = mla_weight(*member);
+/// The object with most MLA keys, and how many.
+struct Candidate {
+  json::Value scope;
+  int weight = 0;
+};
+
+/// Puts a better one among the objects in `object` into `best`; where they are level the outer one
+/// and the earlier one stay.
+void look_inside(const json::Value& object, int depth, Candidate& best) {
+  for (auto member = object.first(); member; member = member->next()) {
+    if (!member->is_object()) {
+      continue;
+    }
+    if (const int weight = mla_weight(*member); weight > best.weight) {
+      best = {*member, weight};
+    }
+    if (depth > 1) {
+      look_inside(*member, depth - 1, best);
     }
   }
-  if (best_weight > 0) {
-    return best;
+}
+
+/// The object that describes the text model's attention: of the root and the objects in it the one
+/// with most MLA keys; without any such key the first object under a name that wrappers use.
+json::Value text_scope(const json::Value& root) {
+  constexpr int k_deepest = 3; // thinker_config.text_config is two levels down
+  Candidate best{root, mla_weight(root)};
+  look_inside(root, k_deepest, best);
+  if (best.weight > 0) {
+    return best.scope;
   }
   for (const std::string_view key : k_text_keys) {
     if (const auto nested = root.find(key); nested && nested->is_object()) {

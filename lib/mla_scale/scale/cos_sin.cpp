@@ -31,8 +31,7 @@ void set_yarn_cos_sin(const MlaConfig& config, SoftmaxScale& scale) {
     scale.cos_sin_formula = "0.07 * ln(factor) + 1";
     return;
   }
-  const bool mistral_on = config.family->rule == model::ScaleRule::mistral && rope.apply_scaling
-                          && *rope.apply_scaling && !rope.mscale_all_dim;
+  const bool mistral_on = mistral_switch_is_on(config) && !rope.mscale_all_dim;
   const bool switched_off =
       rope.apply_scaling && !*rope.apply_scaling && !rope.mscale && !rope.mscale_all_dim;
   if (config.format == Format::deepseek || config.format == Format::mistral || switched_off

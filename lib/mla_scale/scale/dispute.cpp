@@ -26,11 +26,11 @@ void set_dispute(const MlaConfig& config, SoftmaxScale& scale) {
   const double all_dim = rope.mscale_all_dim.value_or(mistral ? 1.0 : 0.0);
   const double g = yarn_magnitude(*rope.factor, all_dim);
   const double with = scale.base * g * g;
-  const bool on = config.format == Format::mistral ? !off : rope.apply_scaling && !off;
-  if (mistral && !on) {
+  if (mistral && !mistral_switch_is_on(config)) {
     scale.disputed = true;
-    scale.deciding_key =
-        rope.apply_scaling ? rope.apply_scaling.origin.pointer : rope.container_pointer;
+    // The key may be missing, as in every config that transformers' converter wrote.
+    scale.deciding_key = rope.apply_scaling ? rope.apply_scaling.origin.pointer
+                                            : rope.container_pointer + "/apply_yarn_scaling";
     scale.alternatives = {
         {scale.base,
          "apply_scale is false, as Mistral publishes it: YaRN frequencies without magnitude",

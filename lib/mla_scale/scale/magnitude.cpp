@@ -41,6 +41,13 @@ Error factor_error(const MlaConfig& config, std::string_view why) {
                config.source, std::move(pointer), position};
 }
 
+bool mistral_switch_is_on(const MlaConfig& config) {
+  const model::Sourced<bool>& apply = config.rope.apply_scaling;
+  return config.format == Format::mistral
+             ? apply.value_or(true)
+             : config.family->rule == ScaleRule::mistral && apply.value_or(false);
+}
+
 Magnitude magnitude_of(const MlaConfig& config) {
   const model::Rope& rope = config.rope;
   const std::string type = rope.type.value_or("default");
@@ -65,9 +72,7 @@ Magnitude magnitude_of(const MlaConfig& config) {
   if (rope.apply_scaling && !*rope.apply_scaling) {
     return {false, 0, "YaRN's magnitude is switched off", rope.apply_scaling.origin};
   }
-  const bool switched_on = rope.apply_scaling && *rope.apply_scaling && !rope.mscale_all_dim;
-  if (config.format == Format::mistral
-      || (config.family->rule == ScaleRule::mistral && switched_on)) {
+  if (mistral_switch_is_on(config) && !rope.mscale_all_dim) {
     return {true, 1.0, "apply_scale is not false, which means mscale_all_dim 1",
             rope.apply_scaling.origin};
   }

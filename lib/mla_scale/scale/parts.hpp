@@ -21,6 +21,11 @@ struct Magnitude {
 /// The family's rule on this config's rope keys.
 [[nodiscard]] Magnitude magnitude_of(const model::MlaConfig& config);
 
+/// Whether Mistral's switch turns YaRN's magnitude on: in params.json apply_scale does unless it is
+/// false; in a config.json of Mistral's families only the key with the value true. Where it does
+/// and mscale_all_dim is missing, that counts as 1.
+[[nodiscard]] bool mistral_switch_is_on(const model::MlaConfig& config);
+
 /// The Error for a factor that is missing or null where `why` needs it.
 [[nodiscard]] Error factor_error(const model::MlaConfig& config, std::string_view why);
 

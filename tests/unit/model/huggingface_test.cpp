@@ -129,3 +129,19 @@ TEST_CASE("every family is found by each of its names", "[model]") {
     }
   }
 }
+
+TEST_CASE("a text model two levels down is found", "[model]") {
+  const LoadedModel model = load_model_text(
+      R"({"model_type": "some_omni", "vision_config": {"v_head_dim": 64},
+          "thinker_config": {"audio_config": {}, "text_config": {"model_type": "deepseek_v3",
+            "num_attention_heads": 4, "kv_lora_rank": 256, "qk_nope_head_dim": 128}}})",
+      "config.json");
+  const MlaConfig& config = config_of(model);
+  CHECK(config.text_pointer == "/thinker_config/text_config");
+  CHECK(*config.dims.kv_lora_rank == 256);
+  CHECK(config.family->id == "deepseek_v3");
+  const LoadedModel lacking = load_model_text(
+      R"({"a": {"b": {"model_type": "new_mla", "kv_lora_rank": 256, "qk_nope_head_dim": 128}}})",
+      "config.json");
+  REQUIRE(lacking.error() != nullptr);
+}
