@@ -201,7 +201,7 @@ constexpr std::array k_rules = {
          "\"mscale\": 1.0, \"mscale_all_dim\": 1.0 (V3, R1, Kimi K2)",
          "add a config whose two keys differ to your tests",
          "NVIDIA/Megatron-LM#1429: unnoticed for ten months, since V2 and V3 ship equal keys",
-         mscale_keys_equal},
+         mscale_keys_equal, "MLA326"},
     Rule{"MLA305", "mscale-keys-zero", Severity::warning, "both mscale keys are 0",
          "0 is read as \"absent\" in transformers.", "\"mscale\": 0, \"mscale_all_dim\": 0",
          "write attention_factor 1.0 to switch cos and sin off too",
