@@ -140,10 +140,18 @@ std::string_view closest_match(std::string_view text,
     return best;
   }
   const std::string wanted = lower(text);
+  std::ptrdiff_t best_beginning = 0;
   for (const std::string_view candidate : candidates) {
-    const std::size_t distance = edit_distance(wanted, lower(candidate), best_distance);
-    if (distance < best_distance) {
+    const std::string name = lower(candidate);
+    const std::size_t distance = edit_distance(wanted, name, best_distance);
+    // Of names equally near, the one that begins alike: slips are rare in first letters.
+    const std::ptrdiff_t beginning =
+        std::mismatch(wanted.begin(), wanted.end(), name.begin(), name.end()).first
+        - wanted.begin();
+    if (distance < best_distance
+        || (!best.empty() && distance == best_distance && beginning > best_beginning)) {
       best_distance = distance;
+      best_beginning = beginning;
       best = candidate;
     }
   }

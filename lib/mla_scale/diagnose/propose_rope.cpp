@@ -350,8 +350,9 @@ void propose_rope(const Context& context, std::vector<Candidate>& candidates) {
       keys.emplace(sequence, before.keys(context.problem.sequences[sequence], right));
     }
   }
-  const auto misfit_of = [&](double shift, std::span<const std::size_t> rows) {
-    Rotation shifted = right;
+  const auto misfit_of = [&, model_rotation = right](double shift,
+                                                     std::span<const std::size_t> rows) {
+    Rotation shifted = model_rotation;
     shifted.shift = shift;
     double sum = 0.0;
     for (const auto index : rows) {

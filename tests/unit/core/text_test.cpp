@@ -2,6 +2,9 @@
 
 #include <mla_scale/core/text.hpp>
 
+#include <string_view>
+#include <vector>
+
 using namespace mla_scale;
 
 TEST_CASE("control characters, bidirectional overrides and broken UTF-8 are escaped", "[core]") {
@@ -37,4 +40,6 @@ TEST_CASE("a suggestion is given only when it is near", "[core]") {
   CHECK(closest_match("inspct", names) == "inspect");
   CHECK(closest_match("adit", names) == "audit");
   CHECK(closest_match("zzzzzzz", names).empty());
+  const std::vector<std::string_view> one_slip_away{"plm", "vllm"};
+  CHECK(closest_match("vlm", one_slip_away) == "vllm");
 }
