@@ -60,7 +60,7 @@ std::string check_map(const compare::TensorComparison& tensor, int lines,
     digits = std::max(digits, std::to_string(group.first).size());
   }
   const int room = (style.width - k_label_width) / static_cast<int>(buckets);
-  const int cell = std::clamp(static_cast<int>(digits) + 1, 2, std::max(2, room));
+  const int cell = std::clamp(room, 1, static_cast<int>(digits) + 1);
   // Each number ends above its column; one that would touch the number before it is left out.
   std::string header = fmt::format("    {:<{}}", "position", k_label_width - 4);
   for (std::size_t b = 0; b < buckets; ++b) {

@@ -14,6 +14,8 @@ using engines::EngineValue;
 /// Room for the widest rows; names of engines are shown where they fit behind that.
 constexpr int k_table_columns = 80;
 constexpr int k_room_for_names = 30;
+/// Below this much room beside the engine, numbers are shorter and two columns are left out.
+constexpr int k_room_for_all = 58;
 /// Rules that do not take the model are named up to this number.
 constexpr std::size_t k_most_listed = 12;
 
@@ -51,9 +53,15 @@ public:
       m_id = std::max(m_id, static_cast<int>(value.rule->id.size()));
     }
     m_names = style.width >= k_table_columns + k_room_for_names;
+    m_all = style.width >= m_id + k_room_for_all;
   }
 
   [[nodiscard]] std::string header() const {
+    if (!m_all) {
+      return m_style.dim(fmt::format("  {:<{}}  {:<9}  {:<9}  verdict", "engine", m_id, "prefill",
+                                     "decode"))
+             + "\n";
+    }
     return m_style.dim(fmt::format("  {:<{}}  {:<12}  {:<12}  {:<7}  {:<7}  {}{}", "engine", m_id,
                                    "prefill", "decode", "cos/sin", "verdict", "how sure",
                                    m_names ? " name" : ""))
@@ -61,12 +69,20 @@ public:
   }
 
   [[nodiscard]] std::string row(const EngineValue& value) const {
-    const std::string name =
-        m_names ? fmt::format("{:<8} {}", to_string(value.certainty), value.rule->name)
-                : std::string(to_string(value.certainty));
-    return fmt::format("  {:<{}}  {:<12}  {:<12}  {:<7}  {}  {}\n", value.rule->id, m_id,
-                       number(value.prefill, 8), number(value.decode, 8),
-                       number(value.cos_sin_factor, 5), mark(verdict_of(value), m_style), name);
+    if (!m_all) {
+      return fmt::format("  {:<{}}  {:<9}  {:<9}  {}\n", value.rule->id, m_id,
+                         number(value.prefill, 6), number(value.decode, 6),
+                         mark(verdict_of(value), m_style));
+    }
+    const std::string head = fmt::format(
+        "  {:<{}}  {:<12}  {:<12}  {:<7}  {}  ", value.rule->id, m_id, number(value.prefill, 8),
+        number(value.decode, 8), number(value.cos_sin_factor, 5), mark(verdict_of(value), m_style));
+    if (!m_names) {
+      return head + std::string(to_string(value.certainty)) + "\n";
+    }
+    constexpr int k_before_name = 59;
+    return hanging(head + fmt::format("{:<8} ", to_string(value.certainty)), m_id + k_before_name,
+                   value.rule->name, m_style.width);
   }
 
   [[nodiscard]] std::string reason(const EngineValue& value) const {
@@ -84,6 +100,7 @@ private:
   const TerminalStyle& m_style;
   int m_id = 6;
   bool m_names = false;
+  bool m_all = true;
 };
 
 std::string heading(const Inspection& inspection, const TerminalStyle& style) {
@@ -217,8 +234,10 @@ std::string engines_text(std::span<const EngineComparison> comparisons,
   std::string text;
   for (const EngineComparison& comparison : comparisons) {
     if (const model::NotMla* other = comparison.inspection->model.not_mla()) {
-      text += fmt::format("{}: {}\n", escape_control(comparison.inspection->model.source),
-                          escape_control(other->reason));
+      text += hanging("", 0,
+                      fmt::format("{}: {}", escape_control(comparison.inspection->model.source),
+                                  escape_control(other->reason)),
+                      style.width);
     } else if (!comparison.values.empty()) {
       text += (text.empty() ? "" : "\n") + block(comparison, judged > 1, style);
     }

@@ -13,10 +13,18 @@ int columns(std::string_view text) {
 }
 
 std::string hanging(std::string_view head, int head_columns, std::string_view text, int width) {
-  constexpr int k_narrowest = 24; // below this, lines run over rather than break at every word
-  const int room = std::max(width - head_columns, k_narrowest);
-  const std::string indent(static_cast<std::size_t>(head_columns), ' ');
+  constexpr int k_narrowest =
+      24; // with less room behind its head, text starts on a line of its own
+  constexpr int k_below = 6;
+  const bool below = width - head_columns < k_narrowest && head_columns > k_below;
+  const int first = below ? k_below : head_columns;
+  const int room = std::max(width - first, k_narrowest);
+  const std::string indent(static_cast<std::size_t>(first), ' ');
   std::string wrapped(head);
+  if (below && !text.empty()) {
+    wrapped.erase(wrapped.find_last_not_of(' ') + 1);
+    wrapped += "\n" + indent;
+  }
   int column = 0;
   while (!text.empty()) {
     const std::size_t space = text.find(' ');

@@ -24,7 +24,8 @@ private:
 };
 
 /// `head`, then `text` wrapped behind it: further lines start below the first letter of `text`.
-/// Ends with a newline. `head` may hold colour; `head_columns` is the room it takes on screen.
+/// Where that leaves no room, `text` starts below `head` instead. Ends with a newline. `head` may
+/// hold colour; `head_columns` is the room it takes on screen.
 [[nodiscard]] std::string hanging(std::string_view head, int head_columns, std::string_view text,
                                   int width);
 

@@ -48,6 +48,16 @@ TEST_CASE("many heads share lines and many positions fit the width", "[report]")
   }
 }
 
+TEST_CASE("16 position ranges fit a narrow terminal", "[report]") {
+  const std::string map = check_map(tensor_of(4, 16), 16, {40, false});
+  CHECK(std::count(map.begin(), map.end(), '.') == 64);
+  for (std::size_t first = 0; first < map.size();) {
+    const std::size_t last = map.find('\n', first);
+    CHECK(last - first <= 40);
+    first = last + 1;
+  }
+}
+
 TEST_CASE("JUnit escapes what a file may hold", "[report]") {
   CheckReport report;
   report.model.model.path = "a\"<&>\x1B.json";

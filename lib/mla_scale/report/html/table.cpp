@@ -9,6 +9,8 @@
 namespace mla_scale::report::html {
 namespace {
 
+constexpr std::size_t k_fewest_rows = 3; // to be worth sorting
+
 std::string_view class_of(Column::Kind kind) {
   switch (kind) {
   case Column::Kind::name:
@@ -47,6 +49,7 @@ void Table::add(const std::vector<Cell>& cells) {
                                    cells[i].markup);
   }
   m_rows += "</tr>\n";
+  ++m_count;
 }
 
 std::string Table::markup(bool sorts) const {
@@ -62,7 +65,8 @@ std::string Table::markup(bool sorts) const {
       m_caption.empty() ? "" : fmt::format("<caption>{}</caption>\n", m_caption);
   return fmt::format("<div class=\"scroll\">\n<table{}>\n{}<thead><tr>{}</tr></thead>\n"
                      "<tbody>\n{}</tbody>\n</table>\n</div>\n",
-                     sorts ? " data-sort=\"\"" : "", caption, headings, m_rows);
+                     sorts && m_count >= k_fewest_rows ? " data-sort=\"\"" : "", caption, headings,
+                     m_rows);
 }
 
 } // namespace mla_scale::report::html

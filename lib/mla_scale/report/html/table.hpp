@@ -34,13 +34,15 @@ public:
   /// \pre as many cells as columns
   void add(const std::vector<Cell>& cells);
   [[nodiscard]] bool empty() const { return m_rows.empty(); }
-  /// The table; without `sorts` a click on a heading does nothing. Empty without rows.
+  /// The table; its headings sort it, unless it is too short for that or an order that must stay.
+  /// Empty without rows.
   [[nodiscard]] std::string markup(bool sorts = true) const;
 
 private:
   std::string m_caption;
   std::vector<Column> m_columns;
   std::string m_rows;
+  std::size_t m_count = 0;
 };
 
 } // namespace mla_scale::report::html
