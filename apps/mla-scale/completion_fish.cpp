@@ -7,7 +7,7 @@ namespace mla_scale::cli {
 namespace {
 
 /// In fish, a backslash keeps its meaning before a quote or a backslash inside single quotes.
-std::string quoted(std::string_view text) {
+std::string single_quoted(std::string_view text) {
   std::string result = "'";
   for (const char c : text) {
     result += c == '\'' || c == '\\' ? "\\" : "";
@@ -35,7 +35,8 @@ std::string value_part(const ArgumentDescription& argument) {
 std::string option_line(const std::string& condition, const ArgumentDescription& option) {
   return fmt::format("complete -c mla-scale -n '{}'{} -l {}{} -d {}\n", condition,
                      option.short_name.empty() ? "" : " -s " + option.short_name.substr(1),
-                     option.long_name.substr(2), value_part(option), quoted(option.description));
+                     option.long_name.substr(2), value_part(option),
+                     single_quoted(option.description));
 }
 
 } // namespace
@@ -48,7 +49,7 @@ std::string fish_completion(const CommandLineDescription& description) {
   }
   for (const CommandDescription& command : description.commands) {
     script += fmt::format("complete -c mla-scale -n {} -f -a {} -d {}\n", k_no_command,
-                          command.name, quoted(command.summary));
+                          command.name, single_quoted(command.summary));
     const std::string seen = "__fish_seen_subcommand_from " + command.name;
     for (const ArgumentDescription& positional : command.positionals) {
       if (positional.kind == ValueKind::choice) {
