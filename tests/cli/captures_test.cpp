@@ -74,6 +74,26 @@ TEST_CASE("captures that the hook made inside transformers are judged right", "[
   CHECK(check_folder("hook") == 2);
 }
 
+// The captures are healthy and their config has mscale == mscale_all_dim; the reference is given a
+// scale near theirs, which no known mistake makes.
+TEST_CASE("a scale that no mistake explains is told as its value, not as another bug",
+          "[captures]") {
+  const std::string folder = "testdata/captures/gpu/";
+  const std::string name = folder + "v2lite_bf16_p24_s2503.";
+  for (const std::string kernel : {"04.healthy.math", "07.healthy.triton"}) {
+    for (const std::string scale : {"0.1147", "0.114", "0.1"}) {
+      INFO(kernel << " --scale " << scale);
+      const ProcessResult result =
+          run_process(BINARY,
+                      {"check", folder + "models/v2lite", name + "inputs.safetensors",
+                       name + kernel + ".safetensors", "--scale", scale},
+                      PROJECT);
+      CHECK(result.exit_code == 1);
+      CHECK(result.out.starts_with("MISMATCH  scale.other:"));
+    }
+  }
+}
+
 TEST_CASE("the page of a check is the same bytes whatever the threads, and loads nothing",
           "[captures]") {
   const std::string model = "testdata/zoo/deepseek-ai--DeepSeek-V3";

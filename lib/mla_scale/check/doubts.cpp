@@ -98,12 +98,14 @@ void doubt_missing_scales(Check& check) {
   }
 }
 
-void doubt_empty_out(Check& check) {
+void doubt_absent_out(Check& check) {
   const bool listed =
       std::any_of(check.capture.tensors.begin(), check.capture.tensors.end(),
                   [](const tensor::CaptureTensor& one) { return one.canonical == "out"; });
-  if (listed && !check.capture.out && check.judgement.verdict != Verdict::mismatch) {
-    doubt(check.judgement, "out is empty", "save out after the kernel has finished");
+  if (!check.capture.out && check.judgement.verdict != Verdict::mismatch) {
+    doubt(check.judgement,
+          listed ? "out is empty" : "out is missing: lse says nothing about values",
+          "save out after the kernel has finished");
   }
 }
 
@@ -111,7 +113,7 @@ void doubt_empty_out(Check& check) {
 
 void add_doubts(Check& check) {
   doubt_missing_scales(check);
-  doubt_empty_out(check);
+  doubt_absent_out(check);
   doubt_zeros(check);
 }
 

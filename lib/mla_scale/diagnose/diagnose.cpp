@@ -194,9 +194,8 @@ const Explanation* best_that_holds(const Context& context,
   }
   const Explanation* chosen = &*best;
   for (const auto& other : explanations) {
-    if (other.parts() > 0 && other.parts() <= chosen->parts()
-        && other.candidate.cost < chosen->candidate.cost && as_good(other, *best)
-        && holds(context, other)) {
+    if (other.parts() > 0 && other.parts() <= chosen->parts() && other.cost() < chosen->cost()
+        && as_good(other, *best) && holds(context, other)) {
       chosen = &other;
     }
   }
@@ -236,7 +235,7 @@ bool answer(const Context& context, const std::vector<Explanation>& explanations
     if (&rival != best && !rival.candidate.parts.empty() && !best->candidate.parts.empty()
         && (rival.total > best->total - k_rival_margin || as_good(rival, *best))
         && rival.parts() <= best->parts()
-        && (rival.candidate.cost <= best->candidate.cost + 2.5 || same_prediction(rival, *best))
+        && (rival.cost() <= best->cost() + 2.5 || same_prediction(rival, *best))
         && !(scale && !rival.candidate.parts.empty()
              && rival.candidate.parts.front().id.starts_with("scale."))
         && holds(context, rival)) {

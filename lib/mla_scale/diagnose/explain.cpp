@@ -54,6 +54,7 @@ void try_rule(const Context& context, std::span<const RowOutcome> outcomes, cons
     best.total = total;
     best.lse_parts = rule.parts;
     best.lse_text = rule.text;
+    best.lse_cost = rule.cost;
     best.lse_explained = true;
   }
 }
@@ -106,6 +107,7 @@ Explanation explain_with(const Context& context, Candidate candidate,
       if (ratio > 0.0 && ratio < k_largest_lse_ratio) {
         best.lse_parts = rule.parts;
         best.lse_text = rule.text;
+        best.lse_cost = rule.cost;
         best.lse_explained = true;
         best.score.lse_ratio = ratio;
         best.total += 10.0 * static_cast<double>(lse_rows);

@@ -15,8 +15,11 @@ struct Explanation {
   std::vector<Part> lse_parts; ///< what happened to lse on top: lse.base2, ...
   std::string lse_text;        ///< how lse fits
   bool lse_explained = true;
-  double total = 0.0; ///< log-likelihood minus costs
+  double lse_cost = 0.0; ///< of the rule behind lse_parts
+  double total = 0.0;    ///< log-likelihood minus costs
 
+  /// Subtracted from the log-likelihood: free numbers, those of the rule of lse among them.
+  [[nodiscard]] double cost() const { return candidate.cost + lse_cost; }
   /// Number of identifiers that it names.
   [[nodiscard]] std::size_t parts() const { return candidate.parts.size() + lse_parts.size(); }
 };

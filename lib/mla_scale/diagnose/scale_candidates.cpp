@@ -72,7 +72,8 @@ std::vector<ScaleCandidate> scale_candidates(const Expectation& expectation) {
     add("scale.mscale_inverse", fmt::format("{}^-1/2 / mscale²", dims.qk_head_dim()),
         base / (g * g));
   }
-  if (expectation.mscale_other_key) {
+  // Where the two keys are equal the config cannot show this bug, whatever scale is expected.
+  if (expectation.mscale_other_key && std::abs(*expectation.mscale_other_key / g - 1.0) > k_same) {
     const double other = *expectation.mscale_other_key;
     add("scale.mscale_wrong_key",
         fmt::format("{}^-1/2 · {:.6g}², from the other of mscale and mscale_all_dim",

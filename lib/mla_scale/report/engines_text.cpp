@@ -234,10 +234,8 @@ std::string engines_text(std::span<const EngineComparison> comparisons,
   std::string text;
   for (const EngineComparison& comparison : comparisons) {
     if (const model::NotMla* other = comparison.inspection->model.not_mla()) {
-      text += hanging("", 0,
-                      fmt::format("{}: {}", escape_control(comparison.inspection->model.source),
-                                  escape_control(other->reason)),
-                      style.width);
+      text += fmt::format("{}: {}\n", escape_control(comparison.inspection->model.source),
+                          escape_control(other->reason));
     } else if (!comparison.values.empty()) {
       text += (text.empty() ? "" : "\n") + block(comparison, judged > 1, style);
     }

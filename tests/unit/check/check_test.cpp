@@ -85,6 +85,23 @@ TEST_CASE("a capture is judged with the scale of its model's config", "[check]")
         == compare::Verdict::match);
 }
 
+TEST_CASE("lse alone proves a mismatch, but no match", "[check]") {
+  const TempDir directory;
+  const Model model;
+  kernel::Run run = kernel::inputs(k_shape);
+  kernel::attend(run, {k_scale});
+  save(run, directory / "right.safetensors", "out");
+  const auto right = model.check(directory / "right.safetensors");
+  REQUIRE(right.has_value());
+  CHECK(right->judgement.verdict == compare::Verdict::inconclusive);
+
+  kernel::attend(run, {0.5 * k_scale});
+  save(run, directory / "wrong.safetensors", "out");
+  const auto wrong = model.check(directory / "wrong.safetensors");
+  REQUIRE(wrong.has_value());
+  CHECK(wrong->judgement.verdict == compare::Verdict::mismatch);
+}
+
 TEST_CASE("chosen heads and rows are judged and nothing else", "[check]") {
   const TempDir directory;
   const Model model;
