@@ -73,7 +73,6 @@ bool report_error(const Error& error) {
 
 /// Writes or compares the snapshot. False when it cannot be read or written.
 bool apply_snapshot(const Options& options, audit::Audit& result) {
-  const audit::Snapshot now = audit::take_snapshot(result);
   if (options.bless && result.has_input_failure()) {
     // A mistyped path must not replace a good record; the failure itself is the verdict.
     print_error(
@@ -81,14 +80,17 @@ bool apply_snapshot(const Options& options, audit::Audit& result) {
     return true;
   }
   if (options.bless) {
-    const Result<void> written = write_file(options.snapshot, audit::write_snapshot(now));
+    const Result<void> written =
+        write_file(options.snapshot, audit::write_snapshot(audit::take_snapshot(result)));
     return written ? true : report_error(written.error());
   }
   const Result<audit::Snapshot> expected = audit::read_snapshot(options.snapshot);
   if (!expected) {
     return report_error(expected.error());
   }
-  result.drift = audit::compare_snapshots(*expected, now);
+  audit::Comparison comparison = audit::compare_with_snapshot(*expected, result);
+  result.drift = std::move(comparison.drift);
+  result.engine_changes = std::move(comparison.engine_changes);
   return true;
 }
 

@@ -1,10 +1,12 @@
-// Every JSON report validates against the schema that the program ships and prints.
+// Every JSON report validates against the schema that the program ships and prints, and SARIF
+// against the part of the OASIS schema that it uses.
 
 #include "support/catch.hpp"
 #include "support/json_schema.hpp"
 #include "support/process.hpp"
 #include "support/temp_dir.hpp"
 
+#include <mla_scale/core/file.hpp>
 #include <mla_scale/json/document.hpp>
 #include <mla_scale/report/schema.hpp>
 
@@ -24,6 +26,17 @@ std::string joined(const std::vector<std::string>& lines) {
     text += line + "\n";
   }
   return text;
+}
+
+Document sarif_schema() {
+  const auto text = mla_scale::read_file(
+      std::string(PROJECT) + "/tests/support/sarif-2.1.0.schema.json", 1 << 20);
+  REQUIRE(text);
+  return parse(*text);
+}
+
+std::string sarif_of(const std::string& arguments) {
+  return run_process(BINARY, split_arguments("audit " + arguments + " -f sarif"), PROJECT).out;
 }
 
 } // namespace
@@ -63,6 +76,54 @@ TEST_CASE("the schema refuses a report that lacks what the contract promises", "
     INFO(key);
     std::string text = result.out;
     text.replace(text.find("\"" + key + "\""), key.size() + 2, "\"other\"");
+    CHECK(!schema_violations(schema.root(), parse(text).root()).empty());
+  }
+}
+
+TEST_CASE("SARIF of every rule, of broken input and of drift validates against the standard's "
+          "schema",
+          "[cli][schema]") {
+  const Document schema = sarif_schema();
+  const TempDir dir;
+  const std::string hostile = dir / "a b%c\n\xC3\xA9";
+  std::filesystem::create_directories(hostile);
+  std::filesystem::copy_file(std::string(PROJECT) + "/testdata/rules/MLA303/bad.json",
+                             hostile + "/config.json");
+  for (const std::string arguments :
+       {"testdata/rules", "testdata/zoo", "testdata/bad", "no/such/path",
+        "testdata/zoo/zai-org--GLM-5",
+        "testdata/zoo/moonshotai--Kimi-K2-Instruct --snapshot testdata/zoo/snapshot.json"}) {
+    INFO(arguments);
+    const Document report = parse(sarif_of(arguments));
+    CHECK(joined(schema_violations(schema.root(), report.root())).empty());
+  }
+  const Document report =
+      parse(run_process(BINARY, {"audit", hostile, "-f", "sarif"}, PROJECT).out);
+  CHECK(joined(schema_violations(schema.root(), report.root())).empty());
+}
+
+TEST_CASE("SARIF that is not as the standard has it is refused", "[cli][schema]") {
+  const Document schema = sarif_schema();
+  const std::string good = sarif_of("testdata/rules/MLA303/bad.json");
+  struct Breakage {
+    std::string_view from, to;
+  };
+  for (const Breakage& breakage :
+       {Breakage{"\"version\": \"2.1.0\"", "\"version\": \"2.0.0\""},
+        Breakage{"\"driver\"", "\"drivers\""}, Breakage{"\"unicodeCodePoints\"", "\"bytes\""},
+        Breakage{"\"level\": \"warning\"", "\"level\": \"bad\""},
+        Breakage{"\"startLine\": 22", "\"startLine\": 0"},
+        Breakage{"\"startLine\": 22", "\"startLine\": \"22\""},
+        Breakage{"\"ruleIndex\": 0", "\"ruleIndex\": 0.5"},
+        Breakage{"\"uri\": \"testdata/", "\"uri\": \"test data/"},
+        Breakage{"\"shortDescription\": {\n              \"text\"",
+                 "\"shortDescription\": {\n              \"markdown\""},
+        Breakage{"\"message\": {", "\"messages\": {"}, Breakage{"\"ruleId\"", "\"rule\""}}) {
+    INFO(breakage.from << " -> " << breakage.to);
+    std::string text = good;
+    const std::size_t at = text.find(breakage.from);
+    REQUIRE(at != std::string::npos);
+    text.replace(at, breakage.from.size(), breakage.to);
     CHECK(!schema_violations(schema.root(), parse(text).root()).empty());
   }
 }

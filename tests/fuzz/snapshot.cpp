@@ -19,5 +19,5 @@ void fuzz_snapshot(std::span<const std::uint8_t> bytes) {
   const InputFile again({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
   const auto written = audit::read_snapshot(again.path());
   promise(written.has_value(), "what was written can be read");
-  promise(audit::compare_snapshots(*snapshot, *written).empty(), "and is the same");
+  promise(audit::write_snapshot(*written) == text, "and is the same");
 }

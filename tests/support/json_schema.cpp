@@ -1,6 +1,8 @@
 #include "support/json_schema.hpp"
 
 #include <algorithm>
+#include <iterator>
+#include <string_view>
 
 using mla_scale::json::Kind;
 using mla_scale::json::Value;
@@ -12,6 +14,7 @@ public:
   explicit Validator(Value root) : m_root(root) {}
 
   void check(const Value& schema, const Value& value) {
+    check_keywords(schema);
     if (const auto reference = schema.find("$ref")) {
       const std::string name(
           reference->as_string().value().substr(std::string_view("#/$defs/").size()));
@@ -21,11 +24,8 @@ public:
     check_type(schema, value);
     check_choices(schema, value);
     check_members(schema, value);
-    if (const auto items = schema.find("items"); items && value.is_array()) {
-      for (auto element = value.first(); element; element = element->next()) {
-        check(*items, *element);
-      }
-    }
+    check_elements(schema, value);
+    check_format(schema, value);
     if (const auto minimum = schema.find("minimum");
         minimum && value.is_number() && value.as_number().value() < minimum->as_number().value()) {
       fail(value, "is below its minimum");
@@ -37,6 +37,65 @@ public:
 private:
   void fail(const Value& value, const std::string& what) {
     violations.push_back(value.pointer() + " " + what);
+  }
+
+  void check_keywords(const Value& schema) {
+    constexpr std::string_view k_known[] = {"$schema",  "$id",
+                                            "$defs",    "$ref",
+                                            "title",    "description",
+                                            "type",     "const",
+                                            "enum",     "anyOf",
+                                            "required", "properties",
+                                            "items",    "additionalProperties",
+                                            "minItems", "minimum",
+                                            "format"};
+    for (auto keyword = schema.first(); keyword; keyword = keyword->next()) {
+      if (std::find(std::begin(k_known), std::end(k_known), keyword->key()) == std::end(k_known)) {
+        fail(*keyword, "is a keyword that this validator does not know");
+      }
+    }
+  }
+
+  void check_elements(const Value& schema, const Value& value) {
+    if (!value.is_array()) {
+      return;
+    }
+    if (const auto least = schema.find("minItems");
+        least && static_cast<std::int64_t>(value.size()) < least->as_integer().value()) {
+      fail(value, "has too few elements");
+    }
+    if (const auto items = schema.find("items")) {
+      for (auto element = value.first(); element; element = element->next()) {
+        check(*items, *element);
+      }
+    }
+  }
+
+  /// RFC 3986: the characters that a URI may have, percent signs only before two hexadecimal
+  /// digits; and the scheme that a URI has and a reference need not have.
+  void check_format(const Value& schema, const Value& value) {
+    const auto format = schema.find("format");
+    if (!format || !value.is_string()) {
+      return;
+    }
+    constexpr std::string_view k_hex = "0123456789abcdefABCDEF";
+    constexpr std::string_view k_other = "-._~:/?#[]@!$&'()*+,;=%";
+    const std::string_view text = value.as_string().value();
+    bool valid = format->as_string().value() == "uri-reference"
+                 || text.find("://") != std::string_view::npos;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+      const bool letter = (text[i] >= 'a' && text[i] <= 'z') || (text[i] >= 'A' && text[i] <= 'Z')
+                          || (text[i] >= '0' && text[i] <= '9');
+      valid = valid && (letter || k_other.find(text[i]) != std::string_view::npos);
+      if (text[i] == '%') {
+        const std::string_view digits = text.substr(i + 1, 2);
+        valid = valid && digits.size() == 2
+                && digits.find_first_not_of(k_hex) == std::string_view::npos;
+      }
+    }
+    if (!valid) {
+      fail(value, "is no " + std::string(format->as_string().value()) + ": " + value.excerpt());
+    }
   }
 
   static bool is_type(const Value& value, std::string_view type) {

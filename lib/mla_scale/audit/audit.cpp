@@ -39,7 +39,28 @@ std::string relative_path(const fs::path& root, bool root_is_directory, const st
   return fs::path(source).lexically_relative(root).lexically_normal().generic_string();
 }
 
-std::vector<Group> find_groups(std::span<const fs::path> paths, std::vector<Finding>& failures) {
+/// "z", "z/" and "./z" are one path.
+fs::path normal(const fs::path& path) {
+  const fs::path result = path.lexically_normal();
+  return result.has_filename() || !result.has_relative_path() ? result : result.parent_path();
+}
+
+/// The one directory below which all models lie; nothing when several paths were given.
+std::optional<fs::path> only_root(std::span<const fs::path> paths) {
+  for (const fs::path& path : paths) {
+    if (normal(path) != normal(paths.front())) {
+      return std::nullopt;
+    }
+  }
+  if (paths.empty()) {
+    return std::nullopt;
+  }
+  std::error_code ignored;
+  return fs::is_directory(paths.front(), ignored) ? paths.front() : paths.front().parent_path();
+}
+
+std::vector<Group> find_groups(std::span<const fs::path> paths, bool has_root,
+                               std::vector<Finding>& failures) {
   std::vector<Group> groups;
   std::set<std::string> seen;
   for (const fs::path& path : paths) {
@@ -53,7 +74,7 @@ std::vector<Group> find_groups(std::span<const fs::path> paths, std::vector<Find
     const bool directory = fs::is_directory(path, ignored);
     std::string previous;
     for (const model::ModelFile& file : *found) {
-      if (!seen.insert(file.source).second) {
+      if (!seen.insert(fs::path(file.source).lexically_normal().generic_string()).second) {
         continue;
       }
       if (!directory || groups.empty() || previous != file.path) {
@@ -61,8 +82,7 @@ std::vector<Group> find_groups(std::span<const fs::path> paths, std::vector<Find
       }
       previous = file.path;
       groups.back().files.push_back(file);
-      groups.back().relative_paths.push_back(
-          relative_path(path, directory, file.source, paths.size() == 1));
+      groups.back().relative_paths.push_back(relative_path(path, directory, file.source, has_root));
     }
   }
   return groups;
@@ -147,7 +167,9 @@ void count_findings(Audit& audit) {
 
 Audit audit(std::span<const fs::path> paths, const Options& options) {
   Audit audit;
-  const std::vector<Group> groups = find_groups(paths, audit.findings);
+  const std::optional<fs::path> root = only_root(paths);
+  audit.root = root.value_or(fs::path());
+  const std::vector<Group> groups = find_groups(paths, root.has_value(), audit.findings);
   std::vector<GroupResult> results(groups.size());
   std::atomic<std::size_t> done = 0;
   parallel_for(groups.size(), options.threads, [&](std::size_t i) {

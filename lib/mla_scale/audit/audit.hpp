@@ -33,12 +33,21 @@ struct AuditedModel {
   std::optional<Record> record; ///< with Options::record
 };
 
-/// One number that is not what the snapshot has.
+/// One value that is not what the snapshot has.
 struct Drift {
-  std::string path;  ///< the model, below the audited directory
-  std::string field; ///< a JSON pointer into the config, or a derived field ("rope.factor")
-  std::string expected;
-  std::string actual;
+  std::string path;          ///< the file, named as in findings
+  std::string relative_path; ///< the same below the audited directory
+  std::string field;         ///< a JSON pointer into the config, or a derived field ("rope.factor")
+  Scalar expected;           ///< "missing" where the snapshot has no such field
+  Scalar actual;             ///< "missing" where the model has none
+  Position position = {};    ///< of the key as it is now; unknown for what no single key says
+};
+
+/// Engine rules that only one side of a comparison with a snapshot knows: the tool has changed
+/// since, not the models, so this is no drift.
+struct EngineChanges {
+  std::vector<std::string> added; ///< the tool knows them, the snapshot does not
+  std::vector<std::string> gone;  ///< the snapshot names them, the tool no longer does
 };
 
 /// An entry of a baseline that no finding matched, or whose date has passed.
@@ -63,9 +72,13 @@ struct Summary {
 };
 
 struct Audit {
+  /// The directory below which relative paths lie; empty when several paths were audited, each then
+  /// under the name that it was given.
+  std::filesystem::path root;
   std::vector<AuditedModel> models; ///< in the order of their names
   std::vector<Finding> findings;    ///< by model, then place, then id
   std::vector<Drift> drift;
+  EngineChanges engine_changes; ///< since the snapshot
   std::vector<StaleEntry> stale;
   Summary summary;
 

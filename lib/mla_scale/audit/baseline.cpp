@@ -136,12 +136,15 @@ std::string write_baseline(const Audit& audit, std::string_view reason) {
 
 void apply_baseline(Audit& audit, const Baseline& baseline, std::string_view today) {
   std::map<Key, std::size_t> matched; // how many findings each entry accepts or would accept
-  std::set<Key> expired;
+  std::set<Key> valid;
+  const auto has_expired = [&](const AcceptedFinding& entry) {
+    return !entry.expires.empty() && entry.expires < today;
+  };
   for (const AcceptedFinding& entry : baseline.accepted) {
     const Key key{entry.rule, entry.path, entry.pointer};
     matched.emplace(key, 0);
-    if (!entry.expires.empty() && entry.expires < today) {
-      expired.insert(key);
+    if (!has_expired(entry)) {
+      valid.insert(key);
     }
   }
   std::erase_if(audit.findings, [&](const Finding& finding) {
@@ -151,13 +154,13 @@ void apply_baseline(Audit& audit, const Baseline& baseline, std::string_view tod
       return false;
     }
     ++found->second;
-    const bool accepted = !expired.contains(key);
+    const bool accepted = valid.contains(key);
     audit.summary.accepted += accepted ? 1U : 0U;
     return accepted;
   });
   for (const AcceptedFinding& entry : baseline.accepted) {
     const Key key{entry.rule, entry.path, entry.pointer};
-    if (matched[key] == 0 || expired.contains(key)) {
+    if (matched[key] == 0 || has_expired(entry)) {
       audit.stale.push_back(
           {entry.rule, entry.path, entry.pointer, entry.reason, entry.expires, matched[key] != 0});
     }

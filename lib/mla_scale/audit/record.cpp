@@ -18,7 +18,7 @@ constexpr int k_deepest = 16;
 
 template <typename T>
 void add(Record& record, std::string name, const model::Sourced<T>& field) {
-  record.push_back({std::move(name), field ? Scalar(*field) : Scalar()});
+  record.push_back({std::move(name), field ? Scalar(*field) : Scalar(), field.origin.position});
 }
 
 void add_dims(Record& record, const model::Dims& dims) {
@@ -142,9 +142,10 @@ void add_keys(Record& record, const json::Value& object, const std::string& poin
     if (member->is_object() && depth < k_deepest) {
       add_keys(record, *member, name, depth + 1);
     } else if (member->is_array() || member->is_object()) {
-      record.push_back({name, shortened(joined(*member, depth), member->size())});
+      record.push_back(
+          {name, shortened(joined(*member, depth), member->size()), member->position()});
     } else {
-      record.push_back({name, scalar_of(*member)});
+      record.push_back({name, scalar_of(*member), member->position()});
     }
   }
 }
@@ -191,6 +192,18 @@ std::string to_string(const Scalar& scalar) {
     std::string operator()(const std::string& text) const { return text; }
   };
   return std::visit(Print{}, scalar);
+}
+
+void write_scalar(json::Writer& writer, const Scalar& scalar) {
+  struct Write {
+    json::Writer& writer;
+    void operator()(std::monostate) const { writer.null(); }
+    void operator()(bool truth) const { writer.value(truth); }
+    void operator()(std::int64_t number) const { writer.value(number); }
+    void operator()(double number) const { writer.value(number); }
+    void operator()(const std::string& text) const { writer.value(text); }
+  };
+  std::visit(Write{writer}, scalar);
 }
 
 bool same(const Scalar& left, const Scalar& right) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <mla_scale/json/writer.hpp>
 #include <mla_scale/model/load.hpp>
 
 #include <cstdint>
@@ -14,12 +15,15 @@ using Scalar = std::variant<std::monostate, bool, std::int64_t, double, std::str
 
 /// "40", "null", "yarn": for people.
 [[nodiscard]] std::string to_string(const Scalar& scalar);
+/// As the JSON value that it is.
+void write_scalar(json::Writer& writer, const Scalar& scalar);
 /// Numbers are equal by value (40 and 40.0), everything else by type and value.
 [[nodiscard]] bool same(const Scalar& left, const Scalar& right);
 
 struct Field {
   std::string name;
   Scalar value;
+  Position position = {}; ///< of the key in the config; unknown where no single key says it
 };
 
 /// What a snapshot keeps of one model: derived fields first (attention, dims.*, rope.*,

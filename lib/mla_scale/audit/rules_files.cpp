@@ -8,8 +8,10 @@ namespace {
 constexpr std::array k_rules = {
     Rule{"MLA401", "weights-kv-a", Severity::error,
          "kv_a_proj_with_mqa does not fit kv_lora_rank + qk_rope_head_dim",
-         "Its rows are the latent and the rotated slice, its columns hidden_size. Another shape "
-         "means that the config belongs to other weights.",
+         "Its rows are the latent and the rotated slice, its columns hidden_size, and "
+         "kv_a_layernorm "
+         "has one weight for each element of the latent. Another shape means that the config "
+         "belongs to other weights.",
          "kv_a_proj_with_mqa.weight [512, 7168] beside kv_lora_rank 512, qk_rope_head_dim 64",
          "correct the config, or fetch the weights that belong to it",
          "deepseek-ai/DeepSeek-V3 inference/model.py@9b4e9788", nullptr},
@@ -35,7 +37,9 @@ constexpr std::array k_rules = {
          "deepseek-ai/DeepSeek-V3 inference/model.py@9b4e9788", nullptr},
     Rule{"MLA405", "weights-query-compression", Severity::error,
          "q_lora_rank and the weights disagree on query compression",
-         "With a rank the weights have q_a_proj and q_b_proj, without one q_proj.",
+         "With a rank the weights have q_a_proj of [q_lora_rank, hidden_size], q_a_layernorm of "
+         "that "
+         "rank and q_b_proj, without one q_proj.",
          "\"q_lora_rank\": null beside q_b_proj.weight", "set q_lora_rank as the weights have it",
          "transformers modular_deepseek_v2.py@decba1d2", nullptr},
     Rule{"MLA406", "weights-quant-blocks", Severity::error,

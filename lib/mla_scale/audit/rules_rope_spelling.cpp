@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
+#include <span>
 
 namespace mla_scale::audit {
 namespace {
@@ -43,6 +44,24 @@ constexpr std::string_view k_rope_keys[] = {"type",
                                             "mrope_section",
                                             "mrope_interleaved",
                                             "finetuned"};
+
+/// The keys of yarn in Mistral's params.json. vLLM asserts that there are no others.
+constexpr std::string_view k_yarn_keys[] = {"factor", "original_max_position_embeddings", "beta",
+                                            "alpha", "apply_scale"};
+
+bool is_params_json(const Subject& subject) {
+  return subject.config.format == model::Format::mistral;
+}
+
+std::span<const std::string_view> known_keys(const Subject& subject) {
+  return is_params_json(subject) ? std::span<const std::string_view>(k_yarn_keys)
+                                 : std::span<const std::string_view>(k_rope_keys);
+}
+
+bool is_known(const Subject& subject, std::string_view name) {
+  const std::span<const std::string_view> known = known_keys(subject);
+  return std::find(known.begin(), known.end(), name) != known.end();
+}
 
 bool in_use(const Subject& subject) {
   return subject.is_huggingface() && subject.config.rope.has_dictionary();
@@ -127,10 +146,10 @@ void type_unknown(const Subject& subject, Hits& hits) {
 
 /// The known key that `name` is a slip of and that is missing, or an empty view.
 std::string_view meant_key(const Subject& subject, std::string_view name) {
-  if (std::find(std::begin(k_rope_keys), std::end(k_rope_keys), name) != std::end(k_rope_keys)) {
+  if (is_known(subject, name)) {
     return {};
   }
-  const std::string_view near = closest_match(name, k_rope_keys);
+  const std::string_view near = closest_match(name, known_keys(subject));
   const std::size_t allowed = name.size() < 6 ? 1 : 2;
   const bool slip = !near.empty() && name.size() >= 4 && edit_distance(name, near) <= allowed;
   return slip && !subject.rope_key(near) ? near : std::string_view();
@@ -138,7 +157,7 @@ std::string_view meant_key(const Subject& subject, std::string_view name) {
 
 template <typename Visit>
 void for_each_rope_key(const Subject& subject, Visit visit) {
-  if (!in_use(subject) || !subject.dictionary) {
+  if (!subject.dictionary || !(in_use(subject) || is_params_json(subject))) {
     return;
   }
   for (std::optional<json::Value> member = subject.dictionary->first(); member;
@@ -150,17 +169,23 @@ void for_each_rope_key(const Subject& subject, Visit visit) {
 void misspelt_rope_key(const Subject& subject, Hits& hits) {
   for_each_rope_key(subject, [&](const json::Value& member) {
     if (const std::string_view meant = meant_key(subject, member.key()); !meant.empty()) {
-      hits.at(member, fmt::format("{} is not a rope key; {} is, and it is missing",
-                                  escape_control(member.key()), meant));
+      hits.at(member, fmt::format("{} is not a {} key; {} is, and it is missing",
+                                  escape_control(member.key()),
+                                  is_params_json(subject) ? "yarn" : "rope", meant));
     }
   });
 }
 
 void unknown_rope_key(const Subject& subject, Hits& hits) {
   for_each_rope_key(subject, [&](const json::Value& member) {
-    const bool known = std::find(std::begin(k_rope_keys), std::end(k_rope_keys), member.key())
-                       != std::end(k_rope_keys);
-    if (!known && meant_key(subject, member.key()).empty() && !member.is_object()) {
+    if (is_known(subject, member.key()) || !meant_key(subject, member.key()).empty()) {
+      return;
+    }
+    if (is_params_json(subject)) {
+      hits.at(member, fmt::format("{} is not one of the keys that yarn has in params.json; vLLM "
+                                  "refuses the file",
+                                  escape_control(member.key())));
+    } else if (!member.is_object()) {
       hits.at(member, fmt::format("{} is a rope key that no engine is known to read",
                                   escape_control(member.key())));
     }
@@ -245,7 +270,9 @@ constexpr std::array k_rules = {
     Rule{"MLA209", "rope-key-unknown", Severity::note, "a rope key that nothing reads",
          "Whatever it was meant to do, it does not do it.", "\"yarn_strength\": 2",
          "remove the key, or find the name that engines read",
-         "keys of transformers 5.17.0, vLLM get_rope and Mistral's params.json", unknown_rope_key},
+         "keys of transformers 5.17.0, vLLM get_rope and configs/mistral.py@01da88c5 (the keys of "
+         "params.json, asserted)",
+         unknown_rope_key},
     Rule{"MLA210", "rope-mistral-keys", Severity::warning,
          "Mistral's names for the ramp in a config.json",
          "beta and alpha are beta_fast and beta_slow in params.json. Readers of config.json do not "

@@ -125,15 +125,17 @@ void oracle_without_mscale(const Subject& subject, Hits& hits) {
 
 void length_gate_closed(const Subject& subject, Hits& hits) {
   const model::MlaConfig& config = subject.config;
-  if (config.format == Format::deepseek && config.dims.max_position_embeddings.was_read()
-      && config.rope.type.value_or("") == "default"
-      && config.attention == model::AttentionKind::mla) {
-    hits.at(config.dims.max_position_embeddings.origin,
-            fmt::format("max_seq_len {} does not exceed original_seq_len {}: DeepSeek's inference "
-                        "code then switches YaRN and mscale off, which no other engine does",
-                        *config.dims.max_position_embeddings,
-                        format_number(config.rope.original_max_position_embeddings.value_or(0))));
+  if (config.format != Format::deepseek || config.rope.type.value_or("") != "default"
+      || config.attention != model::AttentionKind::mla) {
+    return;
   }
+  const model::Sourced<std::int64_t>& length = config.dims.max_position_embeddings;
+  const model::Sourced<double>& original = config.rope.original_max_position_embeddings;
+  hits.at(length.was_read() ? length.origin : original.origin,
+          fmt::format("max_seq_len {}{} does not exceed original_seq_len {}: DeepSeek's inference "
+                      "code then switches YaRN and mscale off, which no other engine does",
+                      *length, length.was_read() ? "" : ", the default of ModelArgs,",
+                      format_number(original.value_or(0))));
 }
 
 void inference_mscale_defaulted(const Subject& subject, Hits& hits) {

@@ -1,30 +1,21 @@
 #include <mla_scale/audit/snapshot.hpp>
 #include <mla_scale/core/file.hpp>
+#include <mla_scale/engines/engine_rule.hpp>
 #include <mla_scale/json/document.hpp>
 #include <mla_scale/json/writer.hpp>
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
+#include <set>
 
 namespace mla_scale::audit {
 namespace {
 
 constexpr std::size_t k_largest_snapshot = std::size_t{1} << 30;
 constexpr std::int64_t k_schema_version = 1;
-
-void write_scalar(json::Writer& writer, const Scalar& scalar) {
-  struct Write {
-    json::Writer& writer;
-    void operator()(std::monostate) const { writer.null(); }
-    void operator()(bool truth) const { writer.value(truth); }
-    void operator()(std::int64_t number) const { writer.value(number); }
-    void operator()(double number) const { writer.value(number); }
-    void operator()(const std::string& text) const { writer.value(text); }
-  };
-  std::visit(Write{writer}, scalar);
-}
 
 Result<Scalar> read_scalar(const json::Value& value) {
   switch (value.kind()) {
@@ -70,30 +61,147 @@ Result<Snapshot::Model> read_model(const json::Value& value) {
   return model;
 }
 
-/// The fields of one model in both snapshots.
-void compare_records(const std::string& path, const Record& expected, const Record& actual,
-                     std::vector<Drift>& drift) {
-  std::map<std::string_view, const Scalar*> now;
-  for (const Field& field : actual) {
-    now.emplace(field.name, &field.value);
+/// The list of engines; empty where there is none.
+Result<std::vector<std::string>> read_engines(const json::Value& root) {
+  std::vector<std::string> engines;
+  const std::optional<json::Value> list = root.find("engines");
+  if (list && !list->is_array()) {
+    return list->error("engines is not an array of names");
   }
-  for (const Field& field : expected) {
-    const auto found = now.find(field.name);
-    if (found == now.end()) {
-      drift.push_back({path, field.name, to_string(field.value), "missing"});
-    } else if (!same(field.value, *found->second)) {
-      drift.push_back({path, field.name, to_string(field.value), to_string(*found->second)});
+  for (std::optional<json::Value> engine = list ? list->first() : std::nullopt; engine;
+       engine = engine->next()) {
+    const Result<std::string_view> name = engine->as_string();
+    if (!name) {
+      return name.error();
     }
-    if (found != now.end()) {
-      now.erase(found);
-    }
+    engines.emplace_back(*name);
   }
-  for (const Field& field : actual) {
-    if (now.contains(field.name)) {
-      drift.push_back({path, field.name, "missing", to_string(field.value)});
-    }
-  }
+  return engines;
 }
+
+constexpr std::string_view k_engine = "engines.";
+constexpr std::string_view k_agreeing = "engines.agree";
+constexpr std::string_view k_agrees = "the model's own law";
+constexpr std::string_view k_missing = "missing";
+
+using Names = std::set<std::string, std::less<>>;
+
+/// The words of the field that lists the engines which follow the law.
+std::vector<std::string_view> words(const Scalar& value) {
+  std::vector<std::string_view> result;
+  const auto* text = std::get_if<std::string>(&value);
+  std::string_view rest = text == nullptr ? std::string_view() : *text;
+  while (!rest.empty()) {
+    const std::size_t space = std::min(rest.find(' '), rest.size());
+    result.push_back(rest.substr(0, space));
+    rest.remove_prefix(std::min(space + 1, rest.size()));
+  }
+  return result;
+}
+
+/// The record with a field of its own for each engine, but for those in `unknown`.
+Record with_each_engine(const Record& record, const Names& unknown) {
+  Record result;
+  for (const Field& field : record) {
+    if (field.name == k_agreeing) {
+      for (const std::string_view engine : words(field.value)) {
+        if (!unknown.contains(engine)) {
+          result.push_back({std::string(k_engine).append(engine), std::string(k_agrees)});
+        }
+      }
+    } else if (!field.name.starts_with(k_engine)
+               || !unknown.contains(std::string_view(field.name).substr(k_engine.size()))) {
+      result.push_back(field);
+    }
+  }
+  return result;
+}
+
+/// Every engine that a snapshot knows; those that its models name where it has no list.
+Names engines_of(const Snapshot& snapshot) {
+  Names engines(snapshot.engines.begin(), snapshot.engines.end());
+  if (!engines.empty()) {
+    return engines;
+  }
+  for (const Snapshot::Model& model : snapshot.models) {
+    for (const Field& field : with_each_engine(model.record, {})) {
+      if (field.name.starts_with(k_engine)) {
+        engines.insert(field.name.substr(k_engine.size()));
+      }
+    }
+  }
+  return engines;
+}
+
+std::vector<std::string> only_in(const Names& some, const Names& others) {
+  std::vector<std::string> result;
+  std::set_difference(some.begin(), some.end(), others.begin(), others.end(),
+                      std::back_inserter(result));
+  return result;
+}
+
+/// Compares the fields of the models that both sides have.
+class Comparer {
+public:
+  Comparer(const Audit& actual, const EngineChanges& changes) : m_actual(actual) {
+    m_unknown.insert(changes.added.begin(), changes.added.end());
+    m_unknown.insert(changes.gone.begin(), changes.gone.end());
+  }
+
+  void model(const AuditedModel& model, const Record& expected) {
+    if (model.outcome == AuditedModel::Outcome::failed && !model.record.value_or(Record()).empty()
+        && !expected.empty() && !same(expected.front().value, model.record->front().value)) {
+      // That it cannot be read is said once, not for each field.
+      add(model, expected.front().name, expected.front().value, model.record->front().value, {});
+      return;
+    }
+    const Record before = with_each_engine(expected, m_unknown);
+    const Record after = with_each_engine(model.record.value_or(Record()), m_unknown);
+    std::map<std::string_view, const Field*> now;
+    for (const Field& field : after) {
+      now.emplace(field.name, &field);
+    }
+    for (const Field& field : before) {
+      const auto found = now.find(field.name);
+      if (found == now.end()) {
+        add(model, field.name, field.value, std::string(k_missing), {});
+      } else if (!same(field.value, found->second->value)) {
+        add(model, field.name, field.value, found->second->value, found->second->position);
+      }
+      if (found != now.end()) {
+        now.erase(found);
+      }
+    }
+    for (const Field& field : after) {
+      if (now.contains(field.name)) {
+        add(model, field.name, std::string(k_missing), field.value, field.position);
+      }
+    }
+  }
+
+  void new_model(const AuditedModel& model) {
+    add(model, "model", std::string(k_missing), std::string("present"), {});
+  }
+
+  /// It has no file any more, so its path is made as that of a file would be.
+  void lost_model(const std::string& relative_path) {
+    m_drift.push_back({(m_actual.root / relative_path).generic_string(), relative_path, "model",
+                       std::string("present"), std::string(k_missing)});
+  }
+
+  [[nodiscard]] std::vector<Drift> take() { return std::move(m_drift); }
+
+private:
+  void add(const AuditedModel& model, std::string field, Scalar expected, Scalar actual,
+           Position position) {
+    m_drift.push_back({model.source, model.relative_path, std::move(field), std::move(expected),
+                       std::move(actual), position});
+  }
+
+  const Audit& m_actual;
+  Names m_unknown;
+  std::vector<Drift> m_drift;
+};
 
 } // namespace
 
@@ -104,6 +212,9 @@ Snapshot take_snapshot(const Audit& audit) {
   }
   std::sort(snapshot.models.begin(), snapshot.models.end(),
             [](const auto& left, const auto& right) { return left.path < right.path; });
+  for (const engines::EngineRule& rule : engines::engine_rules()) {
+    snapshot.engines.emplace_back(rule.id);
+  }
   return snapshot;
 }
 
@@ -122,6 +233,11 @@ std::string write_snapshot(const Snapshot& snapshot) {
     }
     writer.end_object();
     writer.end_object();
+  }
+  writer.end_array();
+  writer.key("engines").begin_array();
+  for (const std::string& engine : snapshot.engines) {
+    writer.value(engine);
   }
   writer.end_array();
   writer.end_object();
@@ -157,30 +273,45 @@ Result<Snapshot> read_snapshot(const std::filesystem::path& path) {
     }
     snapshot.models.push_back(*std::move(read));
   }
+  Result<std::vector<std::string>> engines = read_engines(root);
+  if (!engines) {
+    return engines.error();
+  }
+  snapshot.engines = *std::move(engines);
   return snapshot;
 }
 
-std::vector<Drift> compare_snapshots(const Snapshot& expected, const Snapshot& actual) {
-  std::vector<Drift> drift;
+Comparison compare_with_snapshot(const Snapshot& expected, const Audit& actual) {
+  Names known_now;
+  for (const engines::EngineRule& rule : engines::engine_rules()) {
+    known_now.emplace(rule.id);
+  }
+  const Names known_before = engines_of(expected);
+  Comparison result;
+  result.engine_changes.gone = only_in(known_before, known_now);
+  if (!known_before.empty()) {
+    result.engine_changes.added = only_in(known_now, known_before);
+  }
   std::map<std::string_view, const Record*> before;
   for (const Snapshot::Model& model : expected.models) {
     before.emplace(model.path, &model.record);
   }
-  for (const Snapshot::Model& model : actual.models) {
-    const auto found = before.find(model.path);
-    if (found == before.end()) {
-      drift.push_back({model.path, "model", "missing", "present"});
-      continue;
-    }
-    compare_records(model.path, *found->second, model.record, drift);
-    before.erase(found);
+  std::map<std::string_view, const AuditedModel*> now; // by path, as the snapshot is
+  for (const AuditedModel& model : actual.models) {
+    now.emplace(model.relative_path, &model);
+  }
+  Comparer comparer(actual, result.engine_changes);
+  for (const auto& [path, model] : now) {
+    const auto found = before.find(path);
+    found == before.end() ? comparer.new_model(*model) : comparer.model(*model, *found->second);
   }
   for (const Snapshot::Model& model : expected.models) {
-    if (before.contains(model.path)) {
-      drift.push_back({model.path, "model", "present", "missing"});
+    if (!now.contains(model.path)) {
+      comparer.lost_model(model.path);
     }
   }
-  return drift;
+  result.drift = comparer.take();
+  return result;
 }
 
 } // namespace mla_scale::audit

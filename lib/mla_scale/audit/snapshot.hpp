@@ -17,7 +17,14 @@ struct Snapshot {
     std::string path;
     Record record;
   };
-  std::vector<Model> models; ///< in the order of their paths
+  std::vector<Model> models;        ///< in the order of their paths
+  std::vector<std::string> engines; ///< the engine rules that were asked; empty: not recorded
+};
+
+/// What is not as a snapshot has it.
+struct Comparison {
+  std::vector<Drift> drift;
+  EngineChanges engine_changes;
 };
 
 /// The snapshot of an audit made with Options::record.
@@ -30,8 +37,10 @@ struct Snapshot {
 [[nodiscard]] Result<Snapshot> read_snapshot(const std::filesystem::path& path);
 
 /// Field by field, what is not as it was: changed, added and removed fields, missing and new
-/// models.
-[[nodiscard]] std::vector<Drift> compare_snapshots(const Snapshot& expected,
-                                                   const Snapshot& actual);
+/// models. `actual` was made with Options::record.
+///
+/// Engines are compared one by one, in fields named engines.ID. An engine rule that either side
+/// does not know at all changes with the version of the tool: it is told, and is no drift.
+[[nodiscard]] Comparison compare_with_snapshot(const Snapshot& expected, const Audit& actual);
 
 } // namespace mla_scale::audit

@@ -5,61 +5,133 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <map>
+#include <utility>
+
 namespace mla_scale::audit {
 namespace {
 
 using model::Dims;
 using model::Sourced;
 
-/// What a tensor's shape has to be, and which keys say so.
-struct Expected {
-  std::string_view rule;
-  const WeightShape& weight;
-  std::int64_t rows;
-  std::int64_t columns; ///< 0: not known
-  std::string rows_from;
-  std::string_view columns_from;
-  const Sourced<std::int64_t>& row_key;
-  const Sourced<std::int64_t>& column_key;
+/// What is wrong with one tensor of one layer.
+struct LayerHit {
+  std::string tensor; ///< without the layer: "kv_b_proj.weight"
+  RuledHit ruled;
 };
 
-void check_shape(const Expected& expected, std::vector<RuledHit>& hits) {
-  const WeightShape& weight = expected.weight;
+using LayerHits = std::vector<LayerHit>;
+
+/// Adds a hit at the key that `origin` names.
+void add(LayerHits& hits, std::string_view rule, const LayerWeights& layer,
+         const WeightShape& weight, std::string message, const model::Origin& origin) {
+  hits.push_back({weight.name.substr(layer.prefix.size()),
+                  {rule, Hit{fmt::format("{} in {} {}", escape_control(weight.name),
+                                         escape_control(weight.file), message),
+                             origin.pointer,
+                             origin.position,
+                             {}}}});
+}
+
+/// One extent of a tensor, and which key says so.
+struct Extent {
+  std::int64_t size; ///< 0: not known
+  std::string from;
+  const Sourced<std::int64_t>& key;
+};
+
+/// What a tensor's shape has to be: two extents, or one for the weight of a norm.
+struct Expected {
+  std::string_view rule;
+  WeightShape LayerWeights::*weight;
+  std::vector<Extent> shape;
+};
+
+std::vector<Expected> expected_shapes(const Dims& dims) {
+  const std::int64_t heads = *dims.num_attention_heads;
+  const Extent hidden{dims.hidden_size.value_or(0), "hidden_size", dims.hidden_size};
+  const Extent latent{*dims.kv_lora_rank, "kv_lora_rank", dims.kv_lora_rank};
+  const Extent q_rows{
+      heads * *dims.qk_head_dim,
+      fmt::format("num_attention_heads {} * qk_head_dim {}", heads, *dims.qk_head_dim),
+      dims.qk_nope_head_dim};
+  std::vector<Expected> expected = {
+      {"MLA401",
+       &LayerWeights::kv_a,
+       {{*dims.latent_dim,
+         fmt::format("kv_lora_rank {} + qk_rope_head_dim {}", *dims.kv_lora_rank,
+                     *dims.qk_rope_head_dim),
+         dims.kv_lora_rank},
+        hidden}},
+      {"MLA401", &LayerWeights::kv_a_norm, {latent}},
+      {"MLA402",
+       &LayerWeights::kv_b,
+       {{heads * (*dims.qk_nope_head_dim + *dims.v_head_dim),
+         fmt::format("num_attention_heads {} * (qk_nope_head_dim {} + v_head_dim {})", heads,
+                     *dims.qk_nope_head_dim, *dims.v_head_dim),
+         dims.qk_nope_head_dim},
+        latent}},
+      {"MLA404",
+       &LayerWeights::o,
+       {hidden, {heads * *dims.v_head_dim, "num_attention_heads * v_head_dim", dims.v_head_dim}}},
+  };
+  if (dims.q_lora_rank) {
+    const Extent rank{*dims.q_lora_rank, "q_lora_rank", dims.q_lora_rank};
+    expected.push_back({"MLA405", &LayerWeights::q_a, {rank, hidden}});
+    expected.push_back({"MLA405", &LayerWeights::q_a_norm, {rank}});
+    expected.push_back({"MLA403", &LayerWeights::q_b, {q_rows, rank}});
+  } else {
+    expected.push_back({"MLA403", &LayerWeights::q, {q_rows, hidden}});
+  }
+  return expected;
+}
+
+bool fits(const Extent& extent, std::int64_t size) {
+  return extent.size == 0 || extent.size == size;
+}
+
+std::string shown(const std::vector<Extent>& shape) {
+  std::string sizes;
+  std::string reasons;
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    const std::string_view what = shape.size() == 1 ? "elements" : i == 0 ? "rows" : "columns";
+    sizes += (i == 0 ? "" : ", ")
+             + (shape[i].size == 0 ? std::string("*") : fmt::format("{}", shape[i].size));
+    reasons += fmt::format("{}{} {}", i == 0 ? "" : ", ", shape[i].from, what);
+  }
+  return fmt::format("[{}]: {}", sizes, reasons);
+}
+
+void check_shape(const Expected& expected, const LayerWeights& layer, LayerHits& hits) {
+  const WeightShape& weight = layer.*expected.weight;
   if (weight.name.empty() || !weight.is_unpacked()) {
     return;
   }
-  const bool matrix = weight.shape.size() == 2;
-  const bool rows_fit = matrix && weight.shape[0] == expected.rows;
-  const bool columns_fit = matrix && (expected.columns == 0 || weight.shape[1] == expected.columns);
-  if (rows_fit && columns_fit) {
+  const bool same_rank = weight.shape.size() == expected.shape.size();
+  std::size_t wrong = 0;
+  while (same_rank && wrong < expected.shape.size()
+         && fits(expected.shape[wrong], weight.shape[wrong])) {
+    ++wrong;
+  }
+  if (wrong == expected.shape.size()) {
     return;
   }
-  const model::Origin& origin = rows_fit ? expected.column_key.origin : expected.row_key.origin;
-  hits.push_back(
-      {expected.rule, Hit{fmt::format("{} in {} has the shape [{}], expected [{}, {}]: {} rows, {} "
-                                      "columns",
-                                      escape_control(weight.name), escape_control(weight.file),
-                                      fmt::join(weight.shape, ", "), expected.rows,
-                                      expected.columns, expected.rows_from, expected.columns_from),
-                          origin.pointer,
-                          origin.position,
-                          {}}});
+  add(hits, expected.rule, layer, weight,
+      fmt::format("has the shape [{}], expected {}", fmt::join(weight.shape, ", "),
+                  shown(expected.shape)),
+      expected.shape[wrong].key.origin);
 }
 
-void check_compression(const Dims& dims, const AttentionWeights& weights,
-                       std::vector<RuledHit>& hits) {
+void check_compression(const Dims& dims, const LayerWeights& layer, LayerHits& hits) {
   const bool has_rank = static_cast<bool>(dims.q_lora_rank);
-  const WeightShape& other = has_rank ? weights.q : weights.q_b;
-  const WeightShape& meant = has_rank ? weights.q_b : weights.q;
+  const WeightShape& other = has_rank ? layer.q : layer.q_b;
+  const WeightShape& meant = has_rank ? layer.q_b : layer.q;
   if (!other.name.empty() && meant.name.empty()) {
-    hits.push_back(
-        {"MLA405", Hit{fmt::format("{} in {} is there, but q_lora_rank {}",
-                                   escape_control(other.name), escape_control(other.file),
-                                   has_rank ? fmt::format("is {}", *dims.q_lora_rank)
-                                            : "says that q is not compressed"),
-                       dims.q_lora_rank.origin.pointer,
-                       dims.q_lora_rank.origin.position,
-                       {}}});
+    add(hits, "MLA405", layer, other,
+        has_rank ? fmt::format("is there, but q_lora_rank is {}", *dims.q_lora_rank)
+                 : "is there, but q_lora_rank says that q is not compressed",
+        dims.q_lora_rank.origin);
   }
 }
 
@@ -73,12 +145,13 @@ std::pair<std::int64_t, std::int64_t> block_size(const model::MlaConfig& config)
   return {rows > 0 ? rows : 128, columns > 0 ? columns : 128};
 }
 
-void check_scales(const model::MlaConfig& config, const AttentionWeights& weights,
-                  std::vector<RuledHit>& hits) {
+void check_scales(const model::MlaConfig& config, const LayerWeights& layer, LayerHits& hits) {
   const auto [block_rows, block_columns] = block_size(config);
-  for (const WeightShape& scale : weights.scales) {
+  const model::Origin blocks{
+      model::Origin::Kind::absent, {}, "/quantization_config/weight_block_size", {}, {}};
+  for (const WeightShape& scale : layer.scales) {
     for (const WeightShape* weight :
-         {&weights.kv_a, &weights.kv_b, &weights.q_b, &weights.q, &weights.o}) {
+         {&layer.kv_a, &layer.kv_b, &layer.q_a, &layer.q_b, &layer.q, &layer.o}) {
       if (weight->shape.size() != 2 || scale.shape.size() != 2
           || scale.name != weight->name + "_scale_inv") {
         continue;
@@ -86,64 +159,113 @@ void check_scales(const model::MlaConfig& config, const AttentionWeights& weight
       const std::int64_t rows = (weight->shape[0] + block_rows - 1) / block_rows;
       const std::int64_t columns = (weight->shape[1] + block_columns - 1) / block_columns;
       if (scale.shape[0] != rows || scale.shape[1] != columns) {
-        hits.push_back(
-            {"MLA406", Hit{fmt::format("{} in {} has the shape [{}], expected [{}, {}] for blocks "
-                                       "of {} x {}",
-                                       escape_control(scale.name), escape_control(scale.file),
-                                       fmt::join(scale.shape, ", "), rows, columns, block_rows,
-                                       block_columns),
-                           "/quantization_config/weight_block_size",
-                           {},
-                           {}}});
+        add(hits, "MLA406", layer, scale,
+            fmt::format("has the shape [{}], expected [{}, {}] for blocks of {} x {}",
+                        fmt::join(scale.shape, ", "), rows, columns, block_rows, block_columns),
+            blocks);
       }
     }
   }
 }
 
+/// The dims that a layer can have: the model's, and those of its sliding layers where they have
+/// their own (swa_kv_lora_rank and the like). Which layer slides is told differently by each model,
+/// so either may fit.
+std::vector<Dims> dims_of_layers(const model::MlaConfig& config) {
+  struct Key {
+    std::string_view name;
+    Sourced<std::int64_t> Dims::*place;
+  };
+  Dims sliding = config.dims;
+  bool differ = false;
+  const auto scope = json::resolve(config.document->root(), config.text_pointer);
+  for (const Key& key :
+       {Key{"swa_num_attention_heads", &Dims::num_attention_heads},
+        Key{"swa_q_lora_rank", &Dims::q_lora_rank}, Key{"swa_kv_lora_rank", &Dims::kv_lora_rank},
+        Key{"swa_qk_nope_head_dim", &Dims::qk_nope_head_dim},
+        Key{"swa_qk_rope_head_dim", &Dims::qk_rope_head_dim},
+        Key{"swa_v_head_dim", &Dims::v_head_dim}}) {
+    const auto value = scope ? scope->find(key.name) : std::nullopt;
+    if (const std::int64_t size = value ? value->as_integer().value_or(0) : 0; size > 0) {
+      sliding.*key.place = {
+          size,
+          {model::Origin::Kind::read, value->path(), value->pointer(), value->position(), {}}};
+      differ = true;
+    }
+  }
+  if (!differ) {
+    return {config.dims};
+  }
+  sliding.qk_head_dim.value = *sliding.qk_nope_head_dim + *sliding.qk_rope_head_dim;
+  sliding.latent_dim.value = *sliding.kv_lora_rank + *sliding.qk_rope_head_dim;
+  return {config.dims, sliding};
+}
+
+LayerHits check_layer(const Dims& dims, const LayerWeights& layer) {
+  LayerHits hits;
+  for (const Expected& expected : expected_shapes(dims)) {
+    check_shape(expected, layer, hits);
+  }
+  check_compression(dims, layer, hits);
+  return hits;
+}
+
+/// Layers are alike, and so are their faults: one finding stands for a tensor in all of them.
+class Tally {
+public:
+  void add(LayerHit hit) {
+    std::pair<std::string_view, std::string> key(hit.ruled.rule, std::move(hit.tensor));
+    const auto entry = m_hits.try_emplace(std::move(key), Entry{std::move(hit.ruled), 0}).first;
+    ++entry->second.layers;
+  }
+
+  [[nodiscard]] std::vector<RuledHit> take(std::size_t layers) {
+    std::vector<RuledHit> result;
+    for (auto& [key, entry] : m_hits) {
+      if (layers > 1) {
+        entry.first.hit.message += fmt::format(" (in {} of {} layers)", entry.layers, layers);
+      }
+      result.push_back(std::move(entry.first));
+    }
+    return result;
+  }
+
+private:
+  struct Entry {
+    RuledHit first;
+    std::size_t layers;
+  };
+  std::map<std::pair<std::string_view, std::string>, Entry> m_hits; // by rule and tensor
+};
+
 } // namespace
 
 std::vector<RuledHit> check_weights(const model::MlaConfig& config,
                                     const AttentionWeights& weights) {
-  std::vector<RuledHit> hits;
-  const Dims& dims = config.dims;
-  const std::int64_t heads = *dims.num_attention_heads;
-  const std::int64_t hidden = dims.hidden_size.value_or(0);
-  check_shape({"MLA401", weights.kv_a, *dims.latent_dim, hidden,
-               fmt::format("kv_lora_rank {} + qk_rope_head_dim {}", *dims.kv_lora_rank,
-                           *dims.qk_rope_head_dim),
-               "hidden_size", dims.kv_lora_rank, dims.hidden_size},
-              hits);
-  check_shape({"MLA402", weights.kv_b, heads * (*dims.qk_nope_head_dim + *dims.v_head_dim),
-               *dims.kv_lora_rank,
-               fmt::format("num_attention_heads {} * (qk_nope_head_dim {} + v_head_dim {})", heads,
-                           *dims.qk_nope_head_dim, *dims.v_head_dim),
-               "kv_lora_rank", dims.qk_nope_head_dim, dims.kv_lora_rank},
-              hits);
-  const std::string q_rows =
-      fmt::format("num_attention_heads {} * qk_head_dim {}", heads, *dims.qk_head_dim);
-  if (dims.q_lora_rank) {
-    check_shape({"MLA403", weights.q_b, heads * *dims.qk_head_dim, *dims.q_lora_rank, q_rows,
-                 "q_lora_rank", dims.qk_nope_head_dim, dims.q_lora_rank},
-                hits);
-  } else {
-    check_shape({"MLA403", weights.q, heads * *dims.qk_head_dim, hidden, q_rows, "hidden_size",
-                 dims.qk_nope_head_dim, dims.hidden_size},
-                hits);
+  Tally tally;
+  const std::vector<Dims> dims = dims_of_layers(config);
+  for (const LayerWeights& layer : weights.layers) {
+    LayerHits hits = check_layer(dims.front(), layer);
+    if (!hits.empty() && dims.size() > 1) {
+      LayerHits others = check_layer(dims.back(), layer);
+      hits = others.size() < hits.size() ? std::move(others) : std::move(hits);
+    }
+    check_scales(config, layer, hits);
+    for (LayerHit& hit : hits) {
+      tally.add(std::move(hit));
+    }
   }
-  check_shape({"MLA404", weights.o,
-               hidden == 0 && !weights.o.shape.empty() ? weights.o.shape[0] : hidden,
-               heads * *dims.v_head_dim, "hidden_size", "num_attention_heads * v_head_dim",
-               dims.hidden_size, dims.v_head_dim},
-              hits);
-  check_compression(dims, weights, hits);
-  check_scales(config, weights, hits);
-  for (const std::string& shard : weights.missing_shards) {
-    hits.push_back({"MLA407", Hit{fmt::format("{} holds the attention of the first layer by the "
-                                              "index, and is not there",
-                                              escape_control(shard)),
-                                  {},
-                                  {},
-                                  {}}});
+  std::vector<RuledHit> hits = tally.take(weights.layers.size());
+  if (!weights.missing_shards.empty()) {
+    const std::size_t more = weights.missing_shards.size() - 1;
+    hits.push_back(
+        {"MLA407",
+         Hit{fmt::format("{} holds attention by the index, and is not there{}",
+                         escape_control(weights.missing_shards.front()),
+                         more == 0 ? "" : fmt::format("; nor are {} more such shards", more)),
+             {},
+             {},
+             {}}});
   }
   return hits;
 }

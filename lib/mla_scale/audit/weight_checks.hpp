@@ -15,7 +15,8 @@ struct RuledHit {
   Hit hit;
 };
 
-/// Compares the shapes of one layer's attention weights with the config's dims (MLA401 to 407).
+/// Compares the shapes of every layer's attention weights with the config's dims (MLA401 to 407):
+/// one hit for a tensor, which names the first layer and says in how many it does not fit.
 /// `config` has its JSON document and is MLA, not a shared K = V head.
 [[nodiscard]] std::vector<RuledHit> check_weights(const model::MlaConfig& config,
                                                   const AttentionWeights& weights);

@@ -72,6 +72,9 @@ bool is_config_name(const std::string& name) {
 struct Walk {
   std::vector<ModelFile> found;
   std::set<std::pair<dev_t, ino_t>> seen;
+  /// Linked directories with their depth: walked last, so that a link that is added beside a model
+  /// does not take its name away.
+  std::vector<std::pair<fs::path, std::size_t>> links;
 };
 
 /// The model files directly inside `directory`, by name.
@@ -108,11 +111,12 @@ void walk(const fs::path& directory, std::size_t depth, Walk& state) {
   std::error_code failed;
   std::vector<std::string> names;
   std::vector<fs::path> directories;
+  std::vector<fs::path> links;
   for (fs::directory_iterator entry(directory, failed), end; !failed && entry != end;
        entry.increment(failed)) {
     std::error_code ignored;
     if (entry->is_directory(ignored)) {
-      directories.push_back(entry->path());
+      (entry->is_symlink(ignored) ? links : directories).push_back(entry->path());
     } else {
       names.push_back(entry->path().filename().string());
     }
@@ -124,6 +128,7 @@ void walk(const fs::path& directory, std::size_t depth, Walk& state) {
   }
   std::sort(names.begin(), names.end());
   std::sort(directories.begin(), directories.end());
+  std::sort(links.begin(), links.end());
   const std::vector<std::string> models = model_files_in(names, directory);
   for (const std::string& name : models) {
     state.found.push_back({directory.string(), (directory / name).string()});
@@ -131,11 +136,33 @@ void walk(const fs::path& directory, std::size_t depth, Walk& state) {
   if (!models.empty()) {
     return;
   }
+  const auto is_hidden = [](const fs::path& below) {
+    return below.filename().string().starts_with(".");
+  };
   for (const fs::path& below : directories) {
-    if (!below.filename().string().starts_with(".")) {
+    if (!is_hidden(below)) {
       walk(below, depth + 1, state);
     }
   }
+  for (const fs::path& link : links) {
+    if (!is_hidden(link)) {
+      state.links.emplace_back(link, depth + 1);
+    }
+  }
+}
+
+void walk_links(Walk& state) {
+  if (state.links.empty()) {
+    return;
+  }
+  for (std::size_t i = 0; i < state.links.size(); ++i) { // grows by the links that links lead to
+    const auto [link, depth] = state.links[i];
+    walk(link, depth, state);
+  }
+  std::stable_sort(state.found.begin(), state.found.end(),
+                   [](const ModelFile& left, const ModelFile& right) {
+                     return fs::path(left.path) < fs::path(right.path);
+                   });
 }
 
 } // namespace
@@ -169,6 +196,7 @@ Result<std::vector<ModelFile>> find_model_files(const fs::path& path) {
     start = start.parent_path(); // "zoo/" names the same models as "zoo"
   }
   walk(start, 0, state);
+  walk_links(state);
   if (state.found.empty()) {
     return Error{ErrorKind::not_found,
                  "no config.json, params.json, DeepSeek inference config or .gguf in it or below",

@@ -32,7 +32,8 @@ struct LoadedModel {
 ///
 /// A file is itself. A directory that holds model files (config.json, params.json, DeepSeek
 /// inference configs, .gguf) is a model; one that does not is searched for such directories. Only
-/// the first shard of a split GGUF counts. Symbolic links to directories are followed once each.
+/// the first shard of a split GGUF counts. Symbolic links to directories are followed
+/// once each, and name no model that is there without them.
 /// Weights are never opened. Errors: not_found when the path does not exist or nothing is below it;
 /// unreadable.
 [[nodiscard]] Result<std::vector<ModelFile>> find_model_files(const std::filesystem::path& path);

@@ -1,6 +1,6 @@
-#include <mla_scale/core/version.hpp>
 #include <mla_scale/json/writer.hpp>
 #include <mla_scale/report/audit_json.hpp>
+#include <mla_scale/report/begin_report.hpp>
 
 namespace mla_scale::report {
 namespace {
@@ -27,8 +27,24 @@ void write_drift(json::Writer& writer, const audit::Drift& drift) {
   writer.begin_object();
   writer.member("path", drift.path);
   writer.member("field", drift.field);
-  writer.member("expected", drift.expected);
-  writer.member("actual", drift.actual);
+  audit::write_scalar(writer.key("expected"), drift.expected);
+  audit::write_scalar(writer.key("actual"), drift.actual);
+  writer.member("line", known(drift.position.line));
+  writer.member("column", known(drift.position.column));
+  writer.end_object();
+}
+
+void write_engine_changes(json::Writer& writer, const audit::EngineChanges& changes) {
+  const auto list = [&](std::string_view key, const std::vector<std::string>& engines) {
+    writer.key(key).begin_array();
+    for (const std::string& engine : engines) {
+      writer.value(engine);
+    }
+    writer.end_array();
+  };
+  writer.key("engine_changes").begin_object();
+  list("added", changes.added);
+  list("gone", changes.gone);
   writer.end_object();
 }
 
@@ -64,11 +80,7 @@ void write_summary(json::Writer& writer, const audit::Summary& summary) {
 
 std::string audit_json(const audit::Audit& audit) {
   json::Writer writer;
-  writer.begin_object();
-  writer.member("schema_version", 1);
-  writer.key("tool").begin_object();
-  writer.member("name", "mla-scale").member("version", k_version);
-  writer.end_object();
+  begin_report(writer);
   writer.key("findings").begin_array();
   for (const audit::Finding& finding : audit.findings) {
     write_finding(writer, finding);
@@ -79,6 +91,7 @@ std::string audit_json(const audit::Audit& audit) {
     write_drift(writer, drift);
   }
   writer.end_array();
+  write_engine_changes(writer, audit.engine_changes);
   writer.key("baseline").begin_array();
   for (const audit::StaleEntry& entry : audit.stale) {
     write_stale(writer, entry);

@@ -6,7 +6,7 @@
 
 namespace mla_scale::report {
 
-/// {schema_version, tool, findings, drift, baseline, summary}; schema_version 1.
+/// {schema_version, tool, findings, drift, engine_changes, baseline, summary}; schema_version 1.
 [[nodiscard]] std::string audit_json(const audit::Audit& audit);
 
 } // namespace mla_scale::report

@@ -1,5 +1,6 @@
 #include <mla_scale/core/text.hpp>
 #include <mla_scale/report/audit_junit.hpp>
+#include <mla_scale/report/drift.hpp>
 #include <mla_scale/report/xml.hpp>
 
 #include <fmt/format.h>
@@ -28,16 +29,10 @@ struct Suite {
   }
 };
 
-std::string place(const Finding& finding) {
-  return finding.position.line == 0 ? finding.path
-                                    : fmt::format("{}:{}:{}", finding.path, finding.position.line,
-                                                  finding.position.column);
-}
-
 void add_finding(Suite& suite, const Finding& finding, std::optional<audit::Severity> fail_on) {
   const std::string text =
-      xml_text(fmt::format("{}: {} at {}: {}", place(finding), audit::to_string(finding.severity),
-                           finding.pointer, finding.message));
+      xml_text(fmt::format("{}: {} at {}: {}", place(finding.path, finding.position),
+                           audit::to_string(finding.severity), finding.pointer, finding.message));
   const std::string name = fmt::format("{} {}{}{}", finding.id, finding.slug,
                                        finding.pointer.empty() ? "" : " at ", finding.pointer);
   const bool input = finding.id.starts_with("MLA9");
@@ -53,10 +48,11 @@ void add_finding(Suite& suite, const Finding& finding, std::optional<audit::Seve
 
 void add_drift(Suite& suite, const audit::Drift& drift) {
   ++suite.failures;
-  const std::string text = xml_text(fmt::format("{} was {} in the snapshot and is {} now",
-                                                drift.field, drift.expected, drift.actual));
-  suite.add(drift.path, "drift of " + drift.field,
-            fmt::format("      <failure message=\"{}\" type=\"drift\">{}</failure>\n", text, text));
+  const std::string sentence = drift_sentence(drift);
+  suite.add(drift.relative_path, "drift of " + drift.field,
+            fmt::format("      <failure message=\"{}\" type=\"drift\">{}: {}</failure>\n",
+                        xml_text(sentence), xml_text(place(drift.path, drift.position)),
+                        xml_text(sentence)));
 }
 
 /// A model that has no finding still has a testcase, so that its absence would be seen.
@@ -82,7 +78,7 @@ std::string audit_junit(const audit::Audit& audit, std::optional<audit::Severity
     add_finding(suites[finding.relative_path], finding, fail_on);
   }
   for (const audit::Drift& drift : audit.drift) {
-    add_drift(suites[drift.path], drift);
+    add_drift(suites[drift.relative_path], drift);
   }
   add_silent_models(audit, suites);
   Suite total;

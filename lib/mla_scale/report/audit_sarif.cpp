@@ -3,6 +3,7 @@
 #include <mla_scale/core/version.hpp>
 #include <mla_scale/json/writer.hpp>
 #include <mla_scale/report/audit_sarif.hpp>
+#include <mla_scale/report/drift.hpp>
 
 #include <fmt/format.h>
 
@@ -18,10 +19,11 @@ constexpr std::string_view k_drift_id = "drift";
 constexpr std::string_view k_schema =
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
 
-/// A path as a URI reference: percent-encoded, with a scheme when it is absolute.
-std::string uri_of(const std::string& path) {
+/// A path as a URI reference: percent-encoded, with a scheme when it is absolute, without "./".
+std::string uri_of(std::string_view path) {
   constexpr std::string_view k_plain = "-._~/!$&'()*+,;=@";
   std::string uri = path.starts_with("/") ? "file://" : "";
+  path.remove_prefix(path.starts_with("./") ? 2 : 0);
   for (const char c : path) {
     const bool alphanumeric =
         (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
@@ -138,10 +140,9 @@ std::string audit_sarif(const audit::Audit& audit) {
   for (const audit::Drift& drift : audit.drift) {
     writer.begin_object();
     write_result(writer, std::string(k_drift_id), index_of(k_drift_id), "error",
-                 fmt::format("{} was {} in the snapshot and is {} now", drift.field, drift.expected,
-                             drift.actual));
-    write_location(writer, drift.path, {}, drift.field);
-    write_fingerprint(writer, fmt::format("drift:{}:{}", drift.path, drift.field));
+                 drift_sentence(drift));
+    write_location(writer, drift.path, drift.position, drift.field);
+    write_fingerprint(writer, fmt::format("drift:{}:{}", drift.relative_path, drift.field));
     writer.end_object();
   }
   writer.end_array().end_object().end_array().end_object();

@@ -1,5 +1,6 @@
 #include <mla_scale/core/text.hpp>
 #include <mla_scale/report/audit_text.hpp>
+#include <mla_scale/report/drift.hpp>
 
 #include <fmt/format.h>
 
@@ -21,16 +22,10 @@ std::string painted(Severity severity, const TerminalStyle& style) {
   }
 }
 
-std::string place(const Finding& finding) {
-  const std::string path = escape_control(finding.path);
-  return finding.position.line == 0
-             ? path
-             : fmt::format("{}:{}:{}", path, finding.position.line, finding.position.column);
-}
-
 std::string finding_text(const Finding& finding, const TerminalStyle& style) {
-  const std::string head = fmt::format("{}: {} {} [{}]: ", style.bold(place(finding)),
-                                       painted(finding.severity, style), finding.id, finding.slug);
+  const std::string head = fmt::format(
+      "{}: {} {} [{}]: ", style.bold(place(escape_control(finding.path), finding.position)),
+      painted(finding.severity, style), finding.id, finding.slug);
   std::string text = head + escape_control(finding.message) + "\n";
   const std::string at =
       finding.pointer.empty() ? "" : fmt::format("at {}; ", escape_control(finding.pointer));
@@ -41,16 +36,6 @@ std::string counted(std::size_t count, std::string_view what) {
   return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
 }
 
-std::string stale_text(const audit::StaleEntry& entry) {
-  const std::string what =
-      fmt::format("{} at {} in {}", escape_control(entry.rule),
-                  entry.pointer.empty() ? "the file" : escape_control(entry.pointer),
-                  escape_control(entry.path));
-  return entry.expired ? fmt::format("baseline: {} was accepted until {} and is still there\n",
-                                     what, escape_control(entry.expires))
-                       : fmt::format("baseline: {} is no longer found; remove the entry\n", what);
-}
-
 } // namespace
 
 std::string audit_text(const audit::Audit& audit, const TerminalStyle& style) {
@@ -59,13 +44,15 @@ std::string audit_text(const audit::Audit& audit, const TerminalStyle& style) {
     text += finding_text(finding, style);
   }
   for (const audit::Drift& drift : audit.drift) {
-    text += fmt::format("{}: {}: {} was {} in the snapshot and is {} now\n",
-                        style.bold(escape_control(drift.path)), style.bad("drift"),
-                        escape_control(drift.field), escape_control(drift.expected),
-                        escape_control(drift.actual));
+    text +=
+        fmt::format("{}: {}: {}\n", style.bold(place(escape_control(drift.path), drift.position)),
+                    style.bad("drift"), escape_control(drift_sentence(drift)));
+  }
+  for (const std::string& sentence : sentences(audit.engine_changes)) {
+    text += fmt::format("snapshot: {}\n", escape_control(sentence));
   }
   for (const audit::StaleEntry& entry : audit.stale) {
-    text += stale_text(entry);
+    text += fmt::format("baseline: {}\n", escape_control(stale_sentence(entry)));
   }
   const audit::Summary& summary = audit.summary;
   text += fmt::format("{}, {} with MLA: {}, {}, {}", counted(summary.files, "file"), summary.models,

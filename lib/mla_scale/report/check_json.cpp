@@ -1,3 +1,4 @@
+#include <mla_scale/report/begin_report.hpp>
 #include <mla_scale/report/check_report.hpp>
 #include <mla_scale/report/inspect_json.hpp>
 

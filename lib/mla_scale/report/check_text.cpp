@@ -1,12 +1,12 @@
 #include <mla_scale/core/text.hpp>
 #include <mla_scale/report/check_report.hpp>
+#include <mla_scale/report/parameters.hpp>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
-#include <variant>
 
 namespace mla_scale::report {
 namespace {
@@ -182,23 +182,6 @@ std::string scale_lines(const check::Check& check, const TerminalStyle& style) {
                  style);
   }
   return text;
-}
-
-std::string parameters_of(const diagnose::Finding& finding) {
-  std::vector<std::string> parts;
-  for (const diagnose::Parameter& parameter : finding.parameters) {
-    const std::string value = std::visit(
-        [](const auto& v) {
-          if constexpr (std::is_same_v<std::decay_t<decltype(v)>, double>) {
-            return fmt::format("{:.7g}", v);
-          } else {
-            return fmt::format("{}", v);
-          }
-        },
-        parameter.value);
-    parts.push_back(fmt::format("{} {}", parameter.name, value));
-  }
-  return fmt::format("{}", fmt::join(parts, ", "));
 }
 
 std::string diagnosis_lines(const check::Check& check, const TerminalStyle& style) {

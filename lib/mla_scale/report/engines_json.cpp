@@ -1,3 +1,4 @@
+#include <mla_scale/report/begin_report.hpp>
 #include <mla_scale/report/engines_json.hpp>
 #include <mla_scale/report/inspect_json.hpp>
 

@@ -1,16 +1,12 @@
-#include <mla_scale/core/version.hpp>
 #include <mla_scale/json/writer.hpp>
+#include <mla_scale/report/begin_report.hpp>
 #include <mla_scale/report/explain_json.hpp>
 
 namespace mla_scale::report {
 
 std::string explain_json(std::span<const explain::Entry* const> entries, bool with_sections) {
   json::Writer writer;
-  writer.begin_object();
-  writer.member("schema_version", 1);
-  writer.key("tool").begin_object();
-  writer.member("name", "mla-scale").member("version", k_version);
-  writer.end_object();
+  begin_report(writer);
   writer.key("entries").begin_array();
   for (const explain::Entry* entry : entries) {
     writer.begin_object();

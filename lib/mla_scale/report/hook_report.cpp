@@ -1,5 +1,5 @@
-#include <mla_scale/core/version.hpp>
 #include <mla_scale/json/writer.hpp>
+#include <mla_scale/report/begin_report.hpp>
 #include <mla_scale/report/hook_report.hpp>
 
 namespace mla_scale::report {
@@ -17,11 +17,7 @@ std::string hook_list_text(std::span<const hook::Hook> hooks, const TerminalStyl
 
 std::string hook_json(std::span<const hook::Hook> hooks, bool with_python) {
   json::Writer writer;
-  writer.begin_object();
-  writer.member("schema_version", 1);
-  writer.key("tool").begin_object();
-  writer.member("name", "mla-scale").member("version", k_version);
-  writer.end_object();
+  begin_report(writer);
   writer.key("hooks").begin_array();
   for (const hook::Hook& row : hooks) {
     writer.begin_object();

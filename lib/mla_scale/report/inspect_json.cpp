@@ -1,4 +1,4 @@
-#include <mla_scale/core/version.hpp>
+#include <mla_scale/report/begin_report.hpp>
 #include <mla_scale/report/inspect_json.hpp>
 
 namespace mla_scale::report {
@@ -146,15 +146,6 @@ void write_config(json::Writer& writer, const MlaConfig& config, const Inspectio
 }
 
 } // namespace
-
-void begin_report(json::Writer& writer) {
-  writer.begin_object().member("schema_version", 1);
-  writer.key("tool")
-      .begin_object()
-      .member("name", "mla-scale")
-      .member("version", k_version)
-      .end_object();
-}
 
 void write_error(json::Writer& writer, const Error& error) {
   writer.begin_object().member("kind", to_string(error.kind)).member("message", error.message);

@@ -8,9 +8,6 @@
 
 namespace mla_scale::report {
 
-/// {"schema_version": 1, "tool": {...}, — with the object left open, as every JSON report starts.
-void begin_report(json::Writer& writer);
-
 /// Members of one model object, without its braces, so that other reports can add theirs.
 void write_model(json::Writer& writer, const Inspection& inspection);
 

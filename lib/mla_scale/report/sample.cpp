@@ -1,5 +1,6 @@
 #include <mla_scale/core/text.hpp>
 #include <mla_scale/json/writer.hpp>
+#include <mla_scale/report/begin_report.hpp>
 #include <mla_scale/report/inspect_json.hpp>
 #include <mla_scale/report/sample.hpp>
 #include <mla_scale/tensor/tensor.hpp>

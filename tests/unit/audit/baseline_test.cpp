@@ -42,6 +42,17 @@ TEST_CASE("an entry holds on its last day and is reported afterwards", "[audit]"
   CHECK(next_day.stale.front().expired);
 }
 
+TEST_CASE("of two entries for one finding the one that still holds counts", "[audit]") {
+  audit::Audit result = audited();
+  audit::Baseline baseline = accepting("2026-03-31");
+  baseline.accepted.push_back(accepting("").accepted.front());
+  audit::apply_baseline(result, baseline, "2026-04-01");
+  CHECK(result.findings.empty());
+  CHECK(result.summary.accepted == 1);
+  REQUIRE(result.stale.size() == 1);
+  CHECK(result.stale.front().expires == "2026-03-31");
+}
+
 TEST_CASE("an entry that matches nothing is reported", "[audit]") {
   audit::Audit result = audited();
   audit::apply_baseline(result, {{{"MLA301", "bad.json", "/rope_scaling/mscale", "gone", ""}}},

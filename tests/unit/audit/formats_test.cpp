@@ -40,7 +40,13 @@ audit::Audit sample() {
   broken.relative_path = "x.json";
   broken.pointer.clear();
   result.findings = {known, unknown_place, broken};
-  result.drift = {{"a b/config.json", "/rope_scaling/factor", "40", "41"}};
+  result.drift = {{"zoo/a b/config.json",
+                   "a b/config.json",
+                   "/rope_scaling/factor",
+                   std::int64_t{40},
+                   std::int64_t{41},
+                   {9, 30}}};
+  result.engine_changes = {{"new,engine"}, {"old"}};
   audit::AuditedModel other;
   other.relative_path = "q/config.json";
   other.outcome = audit::AuditedModel::Outcome::not_mla;
@@ -112,6 +118,10 @@ TEST_CASE("SARIF has what its schema requires and tells places only as far as th
   const json::Value third = at(*results.first()->next()->next(), {"locations", "0"});
   CHECK(*at(third, {"physicalLocation", "artifactLocation", "uri"}).as_string()
         == "file:///abs/x.json");
+  const json::Value drift = at(*results.first()->next()->next()->next(), {"locations", "0"});
+  CHECK(*at(drift, {"physicalLocation", "artifactLocation", "uri"}).as_string()
+        == "zoo/a%20b/config.json");
+  CHECK(*at(drift, {"physicalLocation", "region", "startLine"}).as_integer() == 9);
 }
 
 TEST_CASE("a fingerprint does not depend on the line", "[audit]") {
@@ -148,15 +158,40 @@ TEST_CASE("JUnit counts failures, errors and skipped tests, and escapes", "[audi
 TEST_CASE("GitHub annotations carry file, line and column and escape what ends a field",
           "[audit]") {
   const std::string text = report::audit_github(sample());
-  CHECK(text
-        == "::warning file=zoo/a b/config.json,line=12,col=5,title=MLA303 "
-           "mscale-keys-differ::50%25 of <engines> & others\\x1b[31m\n"
-           "::notice file=zoo/m.gguf,title=MLA261 mscale-keys-differ::50%25 of <engines> & "
-           "others\\x1b[31m\n"
-           "::error file=/abs/x.json,line=12,col=5,title=MLA902 input-syntax::50%25 of <engines> & "
-           "others\\x1b[31m\n"
-           "::error file=a b/config.json,title=drift::/rope_scaling/factor was 40 in the snapshot "
-           "and is 41 now\n");
+  CHECK(
+      text
+      == "::warning file=zoo/a b/config.json,line=12,col=5,title=MLA303 "
+         "mscale-keys-differ::50%25 of <engines> & others\\x1b[31m\n"
+         "::notice file=zoo/m.gguf,title=MLA261 mscale-keys-differ::50%25 of <engines> & "
+         "others\\x1b[31m\n"
+         "::error file=/abs/x.json,line=12,col=5,title=MLA902 input-syntax::50%25 of <engines> & "
+         "others\\x1b[31m\n"
+         "::error file=zoo/a b/config.json,line=9,col=30,title=drift::/rope_scaling/factor was 40 "
+         "in the snapshot and is 41 now\n"
+         "::notice title=snapshot::engines that the snapshot does not know, so not compared: "
+         "new,engine; --bless records them\n"
+         "::notice title=snapshot::engines of the snapshot that this version does not know, so "
+         "not compared: old\n");
+}
+
+TEST_CASE("GitHub and SARIF name files below the checkout, and none for standard input",
+          "[audit]") {
+  audit::Audit result;
+  audit::Finding finding = sample().findings.front();
+  finding.path = "./v3/config.json";
+  result.findings = {finding};
+  finding.path = "-";
+  result.findings.push_back(finding);
+  result.stale = {{"MLA303", "a", "/b", "known", "2026-03-31", true}};
+  const std::string text = report::audit_github(result);
+  CHECK(text.starts_with("::warning file=v3/config.json,line=12,col=5,title=MLA303 "));
+  CHECK(text.find("\n::warning title=MLA303 mscale-keys-differ::") != std::string::npos);
+  CHECK(text.ends_with("::warning title=baseline::MLA303 at /b in a was accepted until 2026-03-31 "
+                       "and is still there\n"));
+  const json::Document document = parsed(report::audit_sarif(result));
+  const json::Value place = at(document.root(), {"runs", "0", "results", "0", "locations", "0"});
+  CHECK(*at(place, {"physicalLocation", "artifactLocation", "uri"}).as_string()
+        == "v3/config.json");
 }
 
 TEST_CASE("JSON has null where a line is not known, and the counts", "[audit]") {
@@ -170,11 +205,25 @@ TEST_CASE("JSON has null where a line is not known, and the counts", "[audit]") 
   CHECK(*at(root, {"summary", "errors"}).as_integer() == 1);
 }
 
+TEST_CASE("JSON has the drift as the values that it is between, at a place as findings have it",
+          "[audit]") {
+  const json::Document document = parsed(report::audit_json(sample()));
+  const json::Value drift = at(document.root(), {"drift", "0"});
+  CHECK(*at(drift, {"path"}).as_string() == "zoo/a b/config.json");
+  CHECK(*at(drift, {"expected"}).as_integer() == 40);
+  CHECK(*at(drift, {"actual"}).as_integer() == 41);
+  CHECK(*at(drift, {"line"}).as_integer() == 9);
+  CHECK(*at(drift, {"column"}).as_integer() == 30);
+  CHECK(*at(document.root(), {"engine_changes", "added", "0"}).as_string() == "new,engine");
+  CHECK(*at(document.root(), {"engine_changes", "gone", "0"}).as_string() == "old");
+}
+
 TEST_CASE("text never lets a control character through", "[audit]") {
   const std::string text = report::audit_text(sample(), {});
   CHECK(text.find('\x1B') == std::string::npos);
   CHECK(text.find("zoo/a b/config.json:12:5: warning MLA303 [mscale-keys-differ]: ")
         != std::string::npos);
-  CHECK(text.find("drift: /rope_scaling/factor was 40 in the snapshot and is 41 now")
+  CHECK(text.find("zoo/a b/config.json:9:30: drift: /rope_scaling/factor was 40 in the snapshot "
+                  "and is 41 now")
         != std::string::npos);
 }

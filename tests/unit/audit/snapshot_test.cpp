@@ -32,10 +32,25 @@ constexpr std::string_view k_config = R"({
 }
 )";
 
-audit::Snapshot snapshot_of(const fs::path& path) {
+audit::Audit recorded(const fs::path& path) {
   audit::Options options;
   options.record = true;
-  return audit::take_snapshot(audit::audit(std::vector{path}, options));
+  return audit::audit(std::vector{path}, options);
+}
+
+audit::Snapshot snapshot_of(const fs::path& path) {
+  return audit::take_snapshot(recorded(path));
+}
+
+std::vector<audit::Drift> drift_since(const audit::Snapshot& before, const fs::path& path) {
+  return audit::compare_with_snapshot(before, recorded(path)).drift;
+}
+
+const audit::Drift& field_of(const std::vector<audit::Drift>& drift, std::string_view field) {
+  const auto found = std::find_if(drift.begin(), drift.end(),
+                                  [&](const audit::Drift& one) { return one.field == field; });
+  REQUIRE(found != drift.end());
+  return *found;
 }
 
 std::string replaced(std::string text, std::string_view from, std::string_view to) {
@@ -95,8 +110,7 @@ TEST_CASE("editing any number in any config of the zoo is drift that names its k
     for (const auto& [key, position] : numbers) {
       INFO(key);
       std::ofstream(dir / "zoo/config.json") << with_other_digit(text, position);
-      const audit::Snapshot after = snapshot_of(dir / "zoo");
-      CHECK(names_field(audit::compare_snapshots(before, after), key));
+      CHECK(names_field(drift_since(before, dir / "zoo"), key));
       ++edits;
     }
   }
@@ -114,7 +128,7 @@ TEST_CASE("a snapshot read back equals the zoo that it was taken of, also after 
   const Result<audit::Snapshot> read = audit::read_snapshot(dir / "snapshot.json");
   REQUIRE(read);
   CHECK(read->models.front().path == "a/config.json");
-  CHECK(audit::compare_snapshots(*read, snapshot_of(dir / "moved")).empty());
+  CHECK(drift_since(*read, dir / "moved").empty());
 }
 
 TEST_CASE("editing any number of a config is drift that names its key", "[audit]") {
@@ -133,8 +147,7 @@ TEST_CASE("editing any number of a config is drift that names its key", "[audit]
     INFO(edit.field);
     REQUIRE(
         write_file(dir / "zoo/a/config.json", replaced(std::string(k_config), edit.from, edit.to)));
-    const std::vector<audit::Drift> drift =
-        audit::compare_snapshots(before, snapshot_of(dir / "zoo"));
+    const std::vector<audit::Drift> drift = drift_since(before, dir / "zoo");
     CHECK(names_field(drift, edit.field));
   }
 }
@@ -146,15 +159,111 @@ TEST_CASE("a changed factor drifts the derived scale too", "[audit]") {
   const audit::Snapshot before = snapshot_of(dir / "zoo");
   REQUIRE(write_file(dir / "zoo/a/config.json",
                      replaced(std::string(k_config), "\"factor\": 40", "\"factor\": 32")));
-  const std::vector<audit::Drift> drift =
-      audit::compare_snapshots(before, snapshot_of(dir / "zoo"));
-  const auto found = std::find_if(drift.begin(), drift.end(), [](const audit::Drift& one) {
-    return one.field == "softmax_scale.prefill";
-  });
-  REQUIRE(found != drift.end());
+  const std::vector<audit::Drift> drift = drift_since(before, dir / "zoo");
+  const audit::Drift& scale = field_of(drift, "softmax_scale.prefill");
   // facts: V3 (f 40) and Kimi-K2 (f 32).
-  CHECK(found->expected == "0.1352337788608801");
-  CHECK(found->actual == "0.13086079996295005");
+  CHECK(std::get<double>(scale.expected) == 0.1352337788608801);
+  CHECK(std::get<double>(scale.actual) == 0.13086079996295005);
+}
+
+TEST_CASE("drift names the file as findings do, and where the key that drifted stands", "[audit]") {
+  const TempDir dir;
+  fs::create_directories(dir / "zoo/a");
+  REQUIRE(write_file(dir / "zoo/a/config.json", k_config));
+  const audit::Snapshot before = snapshot_of(dir / "zoo");
+  REQUIRE(write_file(dir / "zoo/a/config.json",
+                     replaced(std::string(k_config), "\"factor\": 40", "\"factor\": 32")));
+  const std::vector<audit::Drift> drift = drift_since(before, dir / "zoo");
+  // Counted by hand in k_config: line 14, and "factor" with its value after {"type": "yarn", .
+  for (const std::string_view field : {"/rope_scaling/factor", "rope.factor"}) {
+    INFO(field);
+    const audit::Drift& factor = field_of(drift, field);
+    CHECK(factor.path == (dir / "zoo/a/config.json").string());
+    CHECK(factor.relative_path == "a/config.json");
+    CHECK(factor.position.line == 14);
+    CHECK(factor.position.column == 46);
+  }
+  CHECK(std::get<std::int64_t>(field_of(drift, "/rope_scaling/factor").actual) == 32);
+  CHECK(field_of(drift, "softmax_scale.prefill").position.line == 0);
+}
+
+TEST_CASE("an engine that only the tool or only the snapshot knows is told, and is no drift",
+          "[audit]") {
+  const TempDir dir;
+  fs::create_directories(dir / "zoo/a");
+  REQUIRE(write_file(dir / "zoo/a/config.json", k_config));
+  const audit::Audit now = recorded(dir / "zoo");
+  // As an older version would have written it: without vllm, which agrees on this model, without
+  // flashmla-default, which does not, and with an engine that has left the table since.
+  audit::Snapshot before = audit::take_snapshot(now);
+  std::erase(before.engines, "vllm");
+  std::erase(before.engines, "flashmla-default");
+  before.engines.emplace_back("abandoned");
+  for (audit::Field& field : before.models.front().record) {
+    if (field.name == "engines.agree") {
+      field.value = replaced(std::get<std::string>(field.value), "vllm ", "abandoned ");
+    }
+  }
+  std::erase_if(before.models.front().record,
+                [](const audit::Field& field) { return field.name == "engines.flashmla-default"; });
+  for (const bool listed : {true, false}) {
+    INFO(listed); // snapshots without the list know the engines that their models name
+    const audit::Comparison comparison = audit::compare_with_snapshot(before, now);
+    CHECK(comparison.drift.empty());
+    CHECK(comparison.engine_changes.gone == std::vector<std::string>{"abandoned"});
+    for (const std::string engine : {"flashmla-default", "vllm"}) {
+      const std::vector<std::string>& added = comparison.engine_changes.added;
+      CHECK(std::find(added.begin(), added.end(), engine) != added.end());
+    }
+    before.engines.clear();
+  }
+}
+
+TEST_CASE("an engine that no longer agrees drifts in a field of its own", "[audit]") {
+  const TempDir dir;
+  fs::create_directories(dir / "zoo/a");
+  REQUIRE(write_file(dir / "zoo/a/config.json", k_config));
+  audit::Snapshot before = snapshot_of(dir / "zoo");
+  for (audit::Field& field : before.models.front().record) {
+    if (field.name == "engines.agree") {
+      field.value = replaced(std::get<std::string>(field.value), "vllm ", "");
+    }
+  }
+  before.models.front().record.push_back({"engines.vllm", std::string("prefill 1")});
+  const std::vector<audit::Drift> drift = drift_since(before, dir / "zoo");
+  REQUIRE(drift.size() == 1);
+  CHECK(drift.front().field == "engines.vllm");
+  CHECK(audit::to_string(drift.front().expected) == "prefill 1");
+  CHECK(audit::to_string(drift.front().actual) == "the model's own law");
+}
+
+TEST_CASE("a model that can no longer be read drifts once, not field by field", "[audit]") {
+  const TempDir dir;
+  fs::create_directories(dir / "zoo/a");
+  REQUIRE(write_file(dir / "zoo/a/config.json", k_config));
+  const audit::Snapshot before = snapshot_of(dir / "zoo");
+  REQUIRE(write_file(dir / "zoo/a/config.json", k_config.substr(0, 100)));
+  const std::vector<audit::Drift> drift = drift_since(before, dir / "zoo");
+  REQUIRE(drift.size() == 1);
+  CHECK(drift.front().field == "attention");
+  CHECK(audit::to_string(drift.front().expected) == "mla");
+  CHECK(audit::to_string(drift.front().actual) == "unreadable");
+}
+
+TEST_CASE("a directory that is named twice, or in other words, is audited once and does not drift",
+          "[audit]") {
+  const TempDir dir;
+  fs::create_directories(dir / "zoo/a");
+  REQUIRE(write_file(dir / "zoo/a/config.json", k_config));
+  const audit::Snapshot before = snapshot_of(dir / "zoo");
+  audit::Options options;
+  options.record = true;
+  const std::vector<fs::path> twice = {dir / "zoo", dir / "zoo/", dir / "./zoo"};
+  const audit::Audit same_thrice = audit::audit(twice, options);
+  CHECK(same_thrice.summary.files == 1);
+  CHECK(audit::compare_with_snapshot(before, same_thrice).drift.empty());
+  const std::vector<fs::path> overlapping = {dir / "zoo", dir / "zoo/../zoo/a/config.json"};
+  CHECK(audit::audit(overlapping, options).summary.files == 1);
 }
 
 TEST_CASE("missing and new models are drift", "[audit]") {
@@ -164,13 +273,13 @@ TEST_CASE("missing and new models are drift", "[audit]") {
   REQUIRE(write_file(dir / "zoo/a/config.json", k_config));
   const audit::Snapshot before = snapshot_of(dir / "zoo");
   fs::rename(dir / "zoo/a", dir / "zoo/c");
-  const std::vector<audit::Drift> drift =
-      audit::compare_snapshots(before, snapshot_of(dir / "zoo"));
+  const std::vector<audit::Drift> drift = drift_since(before, dir / "zoo");
   REQUIRE(drift.size() == 2);
-  CHECK(drift[0].path == "c/config.json");
-  CHECK(drift[0].actual == "present");
-  CHECK(drift[1].path == "a/config.json");
-  CHECK(drift[1].actual == "missing");
+  CHECK(drift[0].path == (dir / "zoo/c/config.json").string());
+  CHECK(drift[0].relative_path == "c/config.json");
+  CHECK(audit::to_string(drift[0].actual) == "present");
+  CHECK(drift[1].path == (dir / "zoo/a/config.json").string());
+  CHECK(audit::to_string(drift[1].actual) == "missing");
 }
 
 TEST_CASE("a malformed snapshot is an error with its place", "[audit]") {

@@ -83,3 +83,18 @@ TEST_CASE("FIFOs and missing files are errors that name the path", "[model]") {
   CHECK(model.error()->message == "is not a regular file");
   CHECK(find_model_files(dir / "none").error().kind == ErrorKind::not_found);
 }
+
+TEST_CASE("a link names no model that is there without it, wherever it stands", "[model]") {
+  const TempDir dir;
+  const TempDir elsewhere;
+  put(dir / "m/model/config.json", k_config);
+  put(elsewhere / "config.json", k_config);
+  std::filesystem::create_directories(dir / "b");
+  std::filesystem::create_directory_symlink(dir / "m/model", dir / "b/link");
+  std::filesystem::create_directory_symlink(elsewhere.path(), dir / "c");
+  const auto found = find_model_files(dir.path());
+  REQUIRE(found);
+  REQUIRE(found->size() == 2);
+  CHECK(found->at(0).path == (dir / "c").string());
+  CHECK(found->at(1).path == (dir / "m/model").string());
+}

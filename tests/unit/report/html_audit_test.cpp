@@ -29,7 +29,8 @@ audit::Audit hostile_audit() {
   unknown.slug = k_hostile;
   unknown.severity = audit::Severity::note;
   result.findings = {known, nowhere, unknown};
-  result.drift = {{k_hostile, k_hostile, k_hostile, "41"}};
+  result.drift = {{k_hostile, k_hostile, k_hostile, k_hostile, std::int64_t{41}, {}}};
+  result.engine_changes = {{k_hostile}, {}};
   result.stale = {{k_hostile, k_hostile, k_hostile, k_hostile, k_hostile, true},
                   {"MLA303", "p", "", "r", "", false}};
   audit::AuditedModel other;

@@ -1,5 +1,6 @@
 #include <mla_scale/audit/rule.hpp>
 #include <mla_scale/report/audit_html.hpp>
+#include <mla_scale/report/drift.hpp>
 #include <mla_scale/report/html/markup.hpp>
 #include <mla_scale/report/html/page.hpp>
 #include <mla_scale/report/html/table.hpp>
@@ -15,22 +16,19 @@ namespace {
 using audit::AuditedModel;
 using audit::Finding;
 using audit::Severity;
-using html::Column;
+using html::k_name;
+using html::k_number;
+using html::k_place;
+using html::k_prose;
+using html::k_text;
 using html::Table;
-
-constexpr auto k_name = Column::Kind::name;
-constexpr auto k_number = Column::Kind::number;
-constexpr auto k_place = Column::Kind::place;
-constexpr auto k_prose = Column::Kind::prose;
-constexpr auto k_text = Column::Kind::text;
 
 std::string_view class_of(Severity severity) {
   return severity == Severity::error ? "bad" : severity == Severity::warning ? "warn" : "muted";
 }
 
 std::string badge(Severity severity) {
-  return fmt::format("<span class=\"badge {}\">{}</span>", class_of(severity),
-                     audit::to_string(severity));
+  return html::badge(class_of(severity), audit::to_string(severity));
 }
 
 std::string top(const audit::Audit& audit) {
@@ -44,14 +42,13 @@ std::string top(const audit::Audit& audit) {
   if (!audit.drift.empty()) {
     sentence += fmt::format("; {} drifted", html::counted(audit.drift.size(), "field"));
   }
-  return fmt::format("<p><span class=\"badge {}\">{}</span></p>\n<h1>{}</h1>\n",
-                     bad      ? "bad"
-                     : warned ? "warn"
-                              : "good",
-                     bad      ? "Errors"
-                     : warned ? "Warnings"
-                              : "Fine",
-                     sentence)
+  return html::verdict(bad      ? "bad"
+                       : warned ? "warn"
+                                : "good",
+                       bad      ? "Errors"
+                       : warned ? "Warnings"
+                                : "Fine",
+                       sentence)
          + html::definitions({{"Model files", fmt::format("{}", summary.files)},
                               {"With MLA", fmt::format("{}", summary.models)},
                               {"Without", fmt::format("{}", summary.not_mla)},
@@ -64,12 +61,16 @@ std::string drift(const audit::Audit& audit) {
   Table table("Not as in the snapshot",
               {{"Model", k_place}, {"Field", k_name}, {"Snapshot", k_text}, {"Now", k_text}});
   for (const audit::Drift& one : audit.drift) {
-    table.add({{html::code(one.path)},
+    table.add({{html::code(place(one.path, one.position))},
                {html::code(one.field)},
-               {html::code(one.expected)},
-               {html::code(one.actual)}});
+               {html::code(audit::to_string(one.expected))},
+               {html::code(audit::to_string(one.actual))}});
   }
-  return table.empty() ? "" : html::section("drift", "Drift", table.markup());
+  std::string text = table.empty() ? "" : table.markup();
+  for (const std::string& sentence : sentences(audit.engine_changes)) {
+    text += html::paragraph(xml_text(sentence));
+  }
+  return text.empty() ? "" : html::section("drift", "Drift", text);
 }
 
 std::string baseline(const audit::Audit& audit) {

@@ -60,6 +60,26 @@ std::vector<double> ticks(const Axis& axis, int count) {
   return result.size() >= k_enough ? result : linear_ticks(axis.low, axis.high, count);
 }
 
+std::string grid(const Axis& axis, double left, double right,
+                 const std::function<std::string(double)>& label) {
+  constexpr int k_ticks = 5;
+  std::string text;
+  for (const double tick : ticks(axis, k_ticks)) {
+    const double y = axis.at(tick);
+    text += fmt::format("<path class=\"grid\" d=\"M{} {:.1f}H{}\"/>"
+                        "<text x=\"{}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>\n",
+                        left, y, right, left - 6, y + 4, label(tick));
+  }
+  return text;
+}
+
+std::size_t label_stride(std::size_t digits, double step) {
+  constexpr double k_digit = 7.0;
+  constexpr double k_gap = 6.0;
+  return static_cast<std::size_t>(
+      std::max(1.0, std::ceil((k_digit * static_cast<double>(digits) + k_gap) / step)));
+}
+
 std::string tick_label(double value) {
   return fmt::format("{:.4g}", value);
 }

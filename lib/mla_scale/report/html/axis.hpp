@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -21,6 +23,15 @@ struct Axis {
 
 /// Round values within an axis, about `count`: 1, 2 or 5 times a power of ten.
 [[nodiscard]] std::vector<double> ticks(const Axis& axis, int count);
+
+/// Lines across the drawing at each tick of a vertical axis, from `left` to `right`, labelled at
+/// their left ends.
+[[nodiscard]] std::string grid(const Axis& axis, double left, double right,
+                               const std::function<std::string(double)>& label);
+
+/// Each how many steps a label of so many digits stands below a horizontal axis, so that none
+/// touches the next.
+[[nodiscard]] std::size_t label_stride(std::size_t digits, double step);
 
 /// A tick as text: "0.02", "1e-05".
 [[nodiscard]] std::string tick_label(double value);

@@ -4,6 +4,7 @@
 #include <mla_scale/report/html/page.hpp>
 #include <mla_scale/report/html/plots.hpp>
 #include <mla_scale/report/html/table.hpp>
+#include <mla_scale/report/parameters.hpp>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -20,15 +21,13 @@ using compare::Status;
 using compare::TensorComparison;
 using compare::Verdict;
 using html::Cell;
-using html::Column;
+using html::k_name;
+using html::k_number;
+using html::k_place;
+using html::k_prose;
+using html::k_text;
 using html::Table;
 using model::Origin;
-
-constexpr auto k_name = Column::Kind::name;
-constexpr auto k_number = Column::Kind::number;
-constexpr auto k_place = Column::Kind::place;
-constexpr auto k_prose = Column::Kind::prose;
-constexpr auto k_text = Column::Kind::text;
 
 std::string number(double value) {
   return fmt::format("<span class=\"number\">{}</span>", format_number(value));
@@ -105,12 +104,11 @@ std::string lede(const check::Check& check) {
 std::string top(const CheckReport& report) {
   const check::Check& check = report.check;
   const compare::Judgement& judgement = check.judgement;
-  std::string text = fmt::format("<p><span class=\"badge {}\">{}</span></p>\n<h1>{}</h1>\n",
-                                 class_of(judgement.verdict),
-                                 judgement.verdict == Verdict::match      ? "Match"
-                                 : judgement.verdict == Verdict::mismatch ? "Mismatch"
-                                                                          : "Inconclusive",
-                                 headline(check));
+  std::string text = html::verdict(class_of(judgement.verdict),
+                                   judgement.verdict == Verdict::match      ? "Match"
+                                   : judgement.verdict == Verdict::mismatch ? "Mismatch"
+                                                                            : "Inconclusive",
+                                   headline(check));
   if (const std::string sentence = lede(check); !sentence.empty()) {
     text += html::paragraph(sentence, "lede");
   }
@@ -132,28 +130,11 @@ std::string top(const CheckReport& report) {
   return text + html::definitions(facts, "facts");
 }
 
-std::string parameters_of(const diagnose::Finding& finding) {
-  std::vector<std::string> parts;
-  for (const diagnose::Parameter& parameter : finding.parameters) {
-    const std::string value = std::visit(
-        [](const auto& v) {
-          if constexpr (std::is_same_v<std::decay_t<decltype(v)>, double>) {
-            return fmt::format("{:.7g}", v);
-          } else {
-            return fmt::format("{}", v);
-          }
-        },
-        parameter.value);
-    parts.push_back(fmt::format("{} {}", parameter.name, value));
-  }
-  return xml_text(fmt::format("{}", fmt::join(parts, ", ")));
-}
-
 std::string finding_markup(const diagnose::Finding& finding) {
   return fmt::format("<h3>{} {}</h3>\n", html::code(finding.id), xml_text(finding.title))
          + html::definitions(
              {{"Evidence", xml_text(finding.evidence)},
-              {"Parameters", parameters_of(finding)},
+              {"Parameters", xml_text(parameters_of(finding))},
               {"Error left", fmt::format("{:.3g} of a healthy kernel's", finding.residual_ratio)},
               {"Look at", xml_text(finding.see)},
               {"More", html::code("mla-scale explain " + finding.id)}});

@@ -42,18 +42,6 @@ std::optional<Axis> vertical(const std::vector<GroupError>& groups) {
   return axis;
 }
 
-std::string grid(const Axis& axis) {
-  std::string text;
-  constexpr int k_ticks = 5;
-  for (const double value : ticks(axis, k_ticks)) {
-    text += fmt::format("<path class=\"grid\" d=\"M{} {:.1f}H{}\"/>"
-                        "<text x=\"{}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>\n",
-                        k_left, axis.at(value), k_right, k_left - 6, axis.at(value) + 4,
-                        tick_label(value));
-  }
-  return text;
-}
-
 std::string range_of(const GroupError& group, Groups groups) {
   return groups == Groups::heads     ? fmt::format("head {}", group.first)
          : group.first == group.last ? fmt::format("position {}", group.first)
@@ -88,8 +76,7 @@ std::string error_plot(const TensorComparison& tensor, Groups groups) {
   for (const GroupError& group : all) {
     digits = std::max(digits, std::to_string(group.first).size());
   }
-  const auto stride = static_cast<std::size_t>(
-      std::max(1.0, std::ceil((7.0 * static_cast<double>(digits) + 6.0) / step)));
+  const std::size_t stride = label_stride(digits, step);
   for (std::size_t i = 0; i < all.size(); ++i) {
     const GroupError& group = all[i];
     const double left = k_left + static_cast<double>(i) * step;
@@ -133,8 +120,8 @@ std::string error_plot(const TensorComparison& tensor, Groups groups) {
       "<text class=\"strong\" x=\"{13:.1f}\" y=\"{14}\" text-anchor=\"middle\">{15}</text>\n"
       "</svg></div>\n</figure>\n",
       name, tensor.name == "lse" ? "absolute" : "relative", what, k_width, k_height,
-      describe(all, groups), grid(*axis), k_left, k_bottom, k_right, floor_line, dots, labels,
-      (k_left + k_right) / 2, k_height - 6,
+      describe(all, groups), grid(*axis, k_left, k_right, tick_label), k_left, k_bottom, k_right,
+      floor_line, dots, labels, (k_left + k_right) / 2, k_height - 6,
       groups == Groups::heads ? "head" : "first position of each range");
 }
 

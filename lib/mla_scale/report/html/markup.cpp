@@ -13,6 +13,14 @@ std::string paragraph(std::string_view markup, std::string_view css_class) {
                            : fmt::format("<p class=\"{}\">{}</p>\n", css_class, markup);
 }
 
+std::string badge(std::string_view css_class, std::string_view word) {
+  return fmt::format("<span class=\"badge {}\">{}</span>", css_class, word);
+}
+
+std::string verdict(std::string_view css_class, std::string_view word, std::string_view headline) {
+  return fmt::format("<p>{}</p>\n<h1>{}</h1>\n", badge(css_class, word), headline);
+}
+
 std::string section(std::string_view id, std::string_view title, std::string_view content) {
   return fmt::format("<section aria-labelledby=\"{0}\">\n<h2 id=\"{0}\">{1}</h2>\n{2}</section>\n",
                      id, title, content);

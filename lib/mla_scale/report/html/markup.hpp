@@ -18,6 +18,13 @@ namespace mla_scale::report::html {
 /// A paragraph.
 [[nodiscard]] std::string paragraph(std::string_view markup, std::string_view css_class = {});
 
+/// A word on the colour of its class: good, warn, bad, muted.
+[[nodiscard]] std::string badge(std::string_view css_class, std::string_view word);
+
+/// What a page begins with: the verdict as a badge, and as a sentence in the first heading.
+[[nodiscard]] std::string verdict(std::string_view css_class, std::string_view word,
+                                  std::string_view headline);
+
 /// A heading of the second level with what belongs to it; `id` can be linked to.
 [[nodiscard]] std::string section(std::string_view id, std::string_view title,
                                   std::string_view content);

@@ -69,8 +69,7 @@ std::string heads(const ScaleFit& fit, const Axis& axis) {
   const double step = (k_right - k_left) / static_cast<double>(fit.by_head.size());
   const double radius = std::clamp(step / 3, 1.5, 4.0);
   const std::size_t digits = std::to_string(fit.by_head.back().head).size();
-  const auto stride = static_cast<std::size_t>(
-      std::max(1.0, std::ceil((7.0 * static_cast<double>(digits) + 6.0) / step)));
+  const std::size_t stride = label_stride(digits, step);
   std::string text;
   for (std::size_t i = 0; i < fit.by_head.size(); ++i) {
     const HeadScale& head = fit.by_head[i];
@@ -101,18 +100,11 @@ std::string drawing(const ScaleFit& fit, const Range& range, const std::vector<L
                   false};
   // Far from zero and close together: then ticks are distances from the measured scale.
   const bool relative = size < 1e-2 * std::abs(fit.softmax_scale);
-  std::string text;
-  constexpr int k_ticks = 5;
   const Axis shifted{axis.low / fit.softmax_scale - 1, axis.high / fit.softmax_scale - 1, k_bottom,
                      k_top, false};
-  const Axis& shown = relative ? shifted : axis;
-  for (const double tick : ticks(shown, k_ticks)) {
-    text +=
-        fmt::format("<path class=\"grid\" d=\"M{0} {1:.1f}H{2}\"/><text x=\"{3}\" y=\"{4:.1f}\" "
-                    "text-anchor=\"end\">{5}</text>\n",
-                    k_left, shown.at(tick), k_right, k_left - 6, shown.at(tick) + 4,
-                    relative && tick != 0.0 ? fmt::format("{:+.3g}", tick) : tick_label(tick));
-  }
+  std::string text = grid(relative ? shifted : axis, k_left, k_right, [&](double tick) {
+    return relative && tick != 0.0 ? fmt::format("{:+.3g}", tick) : tick_label(tick);
+  });
   std::vector<double> taken;
   for (const Line& line : lines) {
     if (!axis.holds(line.value)) {

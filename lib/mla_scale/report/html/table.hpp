@@ -15,6 +15,13 @@ struct Column {
   Kind kind = Kind::text;
 };
 
+// Short names, since a table lists its columns in one place.
+inline constexpr auto k_name = Column::Kind::name;
+inline constexpr auto k_number = Column::Kind::number;
+inline constexpr auto k_place = Column::Kind::place;
+inline constexpr auto k_prose = Column::Kind::prose;
+inline constexpr auto k_text = Column::Kind::text;
+
 /// One cell. `value` is what it sorts by, where that is not its text.
 struct Cell {
   std::string markup;
