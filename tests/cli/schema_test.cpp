@@ -116,9 +116,8 @@ TEST_CASE("SARIF that is not as the standard has it is refused", "[cli][schema]"
         Breakage{"\"startLine\": 22", "\"startLine\": \"22\""},
         Breakage{"\"ruleIndex\": 0", "\"ruleIndex\": 0.5"},
         Breakage{"\"uri\": \"testdata/", "\"uri\": \"test data/"},
-        Breakage{"\"shortDescription\": {\n              \"text\"",
-                 "\"shortDescription\": {\n              \"markdown\""},
-        Breakage{"\"message\": {", "\"messages\": {"}, Breakage{"\"ruleId\"", "\"rule\""}}) {
+        Breakage{"\"text\"", "\"markdown\""}, Breakage{"\"message\": {", "\"messages\": {"},
+        Breakage{"\"ruleId\"", "\"rule\""}}) {
     INFO(breakage.from << " -> " << breakage.to);
     std::string text = good;
     const std::size_t at = text.find(breakage.from);
