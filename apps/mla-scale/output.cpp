@@ -11,6 +11,8 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
+#include <set>
 
 namespace mla_scale::cli {
 namespace {
@@ -20,6 +22,19 @@ std::pair<std::string, std::string> split_target(const std::string& target) {
   const std::size_t colon = target.find(':');
   return colon == std::string::npos ? std::pair<std::string, std::string>{target, ""}
                                     : std::pair{target.substr(0, colon), target.substr(colon + 1)};
+}
+
+/// Refuses to write one file twice, where the first report would be lost without a word.
+void check_distinct(const std::vector<std::string>& targets) {
+  std::set<std::filesystem::path> files;
+  for (const std::string& target : targets) {
+    const std::string file = split_target(target).second;
+    const bool is_stream = file == "-" || file.starts_with("/dev/");
+    if (!is_stream && !files.insert(std::filesystem::path(file).lexically_normal()).second) {
+      throw CLI::ValidationError("--output",
+                                 fmt::format("'{}' is named twice", escape_control(file)));
+    }
+  }
 }
 
 bool write_stdout(const std::string& text) {
@@ -49,6 +64,7 @@ void add_output_options(CLI::App& app, OutputOptions& options,
         }
         return std::string();
       });
+  app.parse_complete_callback([&options] { check_distinct(options.files); });
   app.add_option("--color", options.color, "Colour on standard output: auto, always, never")
       ->check(OneOf({"auto", "always", "never"}))
       ->type_name("WHEN")

@@ -1,12 +1,13 @@
 #include "weights.hpp"
 
+#include "weight_names.hpp"
+
 #include <mla_scale/core/file.hpp>
 #include <mla_scale/json/document.hpp>
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <map>
 #include <set>
@@ -19,79 +20,6 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t k_largest_index = std::size_t{256} << 20;
 constexpr std::uint64_t k_largest_header = std::uint64_t{100} << 20; // the bound of safetensors
-
-/// The role of a tensor and the names that it goes by: those of HuggingFace, of DeepSeek's
-/// inference code and of Mistral.
-struct Role {
-  WeightShape LayerWeights::*place;
-  std::array<std::string_view, 3> names;
-};
-
-constexpr std::array k_roles = {
-    Role{&LayerWeights::kv_a, {"kv_a_proj_with_mqa", "wkv_a", "wkv_a_with_mqa"}},
-    Role{&LayerWeights::kv_a_norm, {"kv_a_layernorm", "kv_norm", "kv_a_norm"}},
-    Role{&LayerWeights::kv_b, {"kv_b_proj", "wkv_b", "wkv_b"}},
-    Role{&LayerWeights::q_a, {"q_a_proj", "wq_a", "wq_a"}},
-    Role{&LayerWeights::q_a_norm, {"q_a_layernorm", "q_norm", "q_a_norm"}},
-    Role{&LayerWeights::q_b, {"q_b_proj", "wq_b", "wq_b"}},
-    Role{&LayerWeights::q, {"q_proj", "wq", "wq"}},
-    Role{&LayerWeights::o, {"o_proj", "wo", "wo"}},
-};
-
-/// What the name of an attention tensor says.
-struct Name {
-  std::string_view prefix; ///< up to and with the last dot before the role
-  const Role* role;
-  bool is_scale;
-
-  /// Other attention has a query and an output too; only MLA compresses keys and values.
-  [[nodiscard]] bool tells_mla() const {
-    return !is_scale && (role->place == &LayerWeights::kv_a || role->place == &LayerWeights::kv_b);
-  }
-};
-
-std::optional<Name> parse_name(std::string_view name) {
-  constexpr std::string_view k_weight = ".weight";
-  constexpr std::string_view k_scale = ".weight_scale_inv";
-  const bool is_scale = name.ends_with(k_scale);
-  if (!is_scale && !name.ends_with(k_weight)) {
-    return std::nullopt;
-  }
-  name.remove_suffix(is_scale ? k_scale.size() : k_weight.size());
-  const std::size_t dot = name.rfind('.');
-  if (dot == std::string_view::npos) {
-    return std::nullopt;
-  }
-  for (const Role& role : k_roles) {
-    if (std::find(role.names.begin(), role.names.end(), name.substr(dot + 1)) != role.names.end()) {
-      return Name{name.substr(0, dot + 1), &role, is_scale};
-    }
-  }
-  return std::nullopt;
-}
-
-/// Orders "layers.9." before "layers.10.": runs of digits are compared as numbers.
-struct ByNumber {
-  using is_transparent = void;
-  bool operator()(std::string_view left, std::string_view right) const {
-    const auto digits = [](std::string_view text) {
-      return std::min(text.find_first_not_of("0123456789"), text.size());
-    };
-    while (!left.empty() && !right.empty()) {
-      const std::size_t mine = digits(left);
-      const std::size_t theirs = digits(right);
-      if (mine != theirs && mine != 0 && theirs != 0) {
-        return mine < theirs;
-      }
-      if (left.front() != right.front()) {
-        return left.front() < right.front();
-      }
-      left.remove_prefix(1);
-      right.remove_prefix(1);
-    }
-    return left.size() < right.size();
-  }
-};
 
 using Layers = std::map<std::string, LayerWeights, ByNumber>;
 
@@ -169,7 +97,7 @@ Result<WeightShape> shape_of(const json::Value& tensor, const fs::path& path) {
 /// Takes the attention tensors from one header. Of two tensors in the same role the first counts.
 Result<void> take_tensors(const fs::path& path, const json::Value& header, Layers& layers) {
   for (std::optional<json::Value> tensor = header.first(); tensor; tensor = tensor->next()) {
-    const std::optional<Name> name = parse_name(tensor->key());
+    const std::optional<WeightName> name = parse_weight_name(tensor->key());
     if (!name) {
       continue;
     }
@@ -178,7 +106,7 @@ Result<void> take_tensors(const fs::path& path, const json::Value& header, Layer
       return shape.error();
     }
     LayerWeights& layer = layers[std::string(name->prefix)];
-    WeightShape& place = layer.*name->role->place;
+    WeightShape& place = layer.*name->role;
     if (name->is_scale) {
       layer.scales.push_back(*std::move(shape));
     } else if (place.name.empty()) {
@@ -229,7 +157,7 @@ Result<std::set<std::string>> attention_shards(const json::Value& index) {
     if (!shard) {
       return shard.error();
     }
-    if (const std::optional<Name> name = parse_name(entry->key())) {
+    if (const std::optional<WeightName> name = parse_weight_name(entry->key())) {
       shards.emplace_back(name->prefix, *std::move(shard));
       if (name->tells_mla()) {
         mla.insert(name->prefix);
