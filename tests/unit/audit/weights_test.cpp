@@ -158,10 +158,10 @@ TEST_CASE("the compressed query and the norms are compared with the ranks", "[au
         Wrong{"q_a_layernorm", "[64]", "MLA405", "/q_lora_rank"},
         Wrong{"kv_a_layernorm", "[192]", "MLA401", "/kv_lora_rank"},
         Wrong{"kv_a_norm", "[128, 1]", "MLA401", "/kv_lora_rank"},
-        Wrong{"q_a_layernorm", "[32]", "", ""},
-        Wrong{"q_norm", "[192]", "",
-              ""}, // over each head, as in Qwen3 Wrong{"kv_a_layernorm", "[128]", "", ""},
-        Wrong{"q_a_proj", "[32, 64]", "", ""}}) {
+        Wrong{"q_a_layernorm", "[32]", "", ""}, Wrong{"kv_a_layernorm", "[128]", "", ""},
+        Wrong{"q_a_proj", "[32, 64]", "", ""},
+        // A norm over each head, as in Qwen3.
+        Wrong{"q_norm", "[192]", "", ""}}) {
     INFO(wrong.name << " " << wrong.shape);
     const Model model;
     std::string header = layer_header("model.layers.0.self_attn.", "BF16", "[512, 128]");
