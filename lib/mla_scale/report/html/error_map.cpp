@@ -1,3 +1,4 @@
+#include <mla_scale/report/html/figure.hpp>
 #include <mla_scale/report/html/plots.hpp>
 #include <mla_scale/report/xml.hpp>
 
@@ -140,17 +141,14 @@ std::string error_map(const TensorComparison& tensor) {
                           tensor.by_position[b].first);
   }
   const std::string name = xml_text(tensor.name);
-  return fmt::format(
-      "<figure>\n<figcaption>{0}: heads down, positions across</figcaption>\n"
-      "<div class=\"scroll\">"
-      "<svg viewBox=\"0 0 {1} {2:.0f}\" role=\"img\" aria-labelledby=\"map-{0}-title "
-      "map-{0}-text\">"
-      "\n<title id=\"map-{0}-title\">Error of {0} by head and position</title>\n"
-      "<desc id=\"map-{0}-text\">{3}</desc>\n"
-      "<defs><pattern id=\"hatch-{0}\" width=\"5\" height=\"5\" patternUnits=\"userSpaceOnUse\" "
+  const std::string drawing = fmt::format(
+      "<defs><pattern id=\"hatch-{}\" width=\"5\" height=\"5\" patternUnits=\"userSpaceOnUse\" "
       "patternTransform=\"rotate(45)\"><path class=\"hatch\" d=\"M0 0V5\"/></pattern></defs>\n"
-      "<text class=\"strong\" x=\"0\" y=\"12\">head</text>\n{4}{5}</svg></div>\n</figure>\n",
-      name, k_drawing_width, bottom + k_bottom, describe(tensor), cells, labels);
+      "<text class=\"strong\" x=\"0\" y=\"12\">head</text>\n{}{}",
+      name, cells, labels);
+  return figure({name + ": heads down, positions across", "map-" + name,
+                 fmt::format("Error of {} by head and position", name), describe(tensor),
+                 k_drawing_width, bottom + k_bottom, drawing});
 }
 
 } // namespace mla_scale::report::html

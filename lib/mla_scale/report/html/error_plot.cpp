@@ -1,4 +1,5 @@
 #include <mla_scale/report/html/axis.hpp>
+#include <mla_scale/report/html/figure.hpp>
 #include <mla_scale/report/html/plots.hpp>
 #include <mla_scale/report/xml.hpp>
 
@@ -110,19 +111,16 @@ std::string error_plot(const TensorComparison& tensor, Groups groups) {
   }
   const std::string name = xml_text(tensor.name);
   const std::string_view what = groups == Groups::heads ? "head" : "position";
-  return fmt::format(
-      "<figure>\n<figcaption>{0}: {1} error by {2}</figcaption>\n"
-      "<div class=\"scroll\">"
-      "<svg viewBox=\"0 0 {3} {4}\" role=\"img\" aria-labelledby=\"{2}-{0}-title {2}-{0}-text\">\n"
-      "<title id=\"{2}-{0}-title\">Error of {0} by {2}</title>\n"
-      "<desc id=\"{2}-{0}-text\">{5}</desc>\n{6}"
-      "<path class=\"axis\" d=\"M{7} {8}H{9}\"/>\n<path class=\"expected\" d=\"{10}\"/>\n{11}{12}"
-      "<text class=\"strong\" x=\"{13:.1f}\" y=\"{14}\" text-anchor=\"middle\">{15}</text>\n"
-      "</svg></div>\n</figure>\n",
-      name, tensor.name == "lse" ? "absolute" : "relative", what, k_width, k_height,
-      describe(all, groups), grid(*axis, k_left, k_right, tick_label), k_left, k_bottom, k_right,
-      floor_line, dots, labels, (k_left + k_right) / 2, k_height - 6,
+  const std::string drawing = fmt::format(
+      "{}<path class=\"axis\" d=\"M{} {}H{}\"/>\n<path class=\"expected\" d=\"{}\"/>\n{}{}"
+      "<text class=\"strong\" x=\"{:.1f}\" y=\"{}\" text-anchor=\"middle\">{}</text>\n",
+      grid(*axis, k_left, k_right, tick_label), k_left, k_bottom, k_right, floor_line, dots, labels,
+      (k_left + k_right) / 2, k_height - 6,
       groups == Groups::heads ? "head" : "first position of each range");
+  return figure({fmt::format("{}: {} error by {}", name,
+                             tensor.name == "lse" ? "absolute" : "relative", what),
+                 fmt::format("{}-{}", what, name), fmt::format("Error of {} by {}", name, what),
+                 describe(all, groups), k_width, k_height, drawing});
 }
 
 } // namespace mla_scale::report::html

@@ -1,5 +1,6 @@
 #include <mla_scale/core/text.hpp>
 #include <mla_scale/report/html/axis.hpp>
+#include <mla_scale/report/html/figure.hpp>
 #include <mla_scale/report/html/plots.hpp>
 #include <mla_scale/report/xml.hpp>
 
@@ -71,18 +72,16 @@ std::string scale_line(const std::optional<compare::ScaleFit>& fit, double expec
                         axis.at(fit->softmax_scale), k_line);
     text += marker(axis.at(fit->softmax_scale), k_line - 26, "measured", "measured");
   }
-  return fmt::format(
-      "<figure>\n<figcaption>Scales that this config's numbers can produce (logarithmic): each "
-      "short "
-      "mark is a candidate</figcaption>\n<div class=\"scroll\"><svg class=\"wide\" viewBox=\"0 0 "
-      "{} {}\" role=\"img\" "
-      "aria-labelledby=\"line-title line-text\">\n<title id=\"line-title\">Expected, measured and "
-      "candidate softmax scales</title>\n<desc id=\"line-text\">{} candidates from {:.4g} to "
-      "{:.4g}; "
-      "expected {}{}</desc>\n<path class=\"axis\" d=\"M{} {}H{}\"/>\n{}</svg></div>\n</figure>\n",
-      k_width, k_height, drawn.size(), low, high, format_number(expected),
-      measured ? fmt::format(", measured {:.9g}", fit->softmax_scale) : "", k_left, k_line, k_right,
-      text);
+  return figure(
+      {"Scales that this config's numbers can produce (logarithmic): each short mark is a "
+       "candidate",
+       "line", "Expected, measured and candidate softmax scales",
+       fmt::format("{} candidates from {:.4g} to {:.4g}; expected {}{}", drawn.size(), low, high,
+                   format_number(expected),
+                   measured ? fmt::format(", measured {:.9g}", fit->softmax_scale) : ""),
+       k_width, k_height,
+       fmt::format("<path class=\"axis\" d=\"M{} {}H{}\"/>\n{}", k_left, k_line, k_right, text),
+       "wide"});
 }
 
 } // namespace mla_scale::report::html

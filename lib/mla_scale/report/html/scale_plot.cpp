@@ -1,5 +1,6 @@
 #include <mla_scale/core/text.hpp>
 #include <mla_scale/report/html/axis.hpp>
+#include <mla_scale/report/html/figure.hpp>
 #include <mla_scale/report/html/plots.hpp>
 #include <mla_scale/report/xml.hpp>
 
@@ -128,16 +129,12 @@ std::string drawing(const ScaleFit& fit, const Range& range, const std::vector<L
                           line.css_class, k_right, taken[i++], xml_text(line.label));
     }
   }
-  return fmt::format(
-      "<figure>\n<figcaption>{0}</figcaption>\n"
-      "<div class=\"scroll\">"
-      "<svg viewBox=\"0 0 {1} {2}\" role=\"img\" aria-labelledby=\"{3}-title {3}-text\">\n"
-      "<title id=\"{3}-title\">Measured softmax scale by head</title>\n"
-      "<desc id=\"{3}-text\">{4}</desc>\n<path class=\"axis\" d=\"M{5} {6}H{7}\"/>\n{8}"
-      "<text class=\"strong\" x=\"{9}\" y=\"{10}\" text-anchor=\"middle\">head</text>\n"
-      "</svg></div>\n</figure>\n",
-      caption, k_width, k_height, id, description, k_left, k_bottom, k_right, text,
-      (k_left + k_right) / 2, k_height - 6);
+  const std::string drawing =
+      fmt::format("<path class=\"axis\" d=\"M{} {}H{}\"/>\n{}"
+                  "<text class=\"strong\" x=\"{}\" y=\"{}\" text-anchor=\"middle\">head</text>\n",
+                  k_left, k_bottom, k_right, text, (k_left + k_right) / 2, k_height - 6);
+  return figure({std::string(caption), std::string(id), "Measured softmax scale by head",
+                 std::string(description), k_width, k_height, drawing});
 }
 
 } // namespace
