@@ -47,20 +47,12 @@ Record with_each_engine(const Record& record, const Names& unknown) {
   return result;
 }
 
-/// Every engine that a snapshot knows; those that its models name where it has no list.
-Names engines_of(const Snapshot& snapshot) {
-  Names engines(snapshot.engines.begin(), snapshot.engines.end());
-  if (!engines.empty()) {
-    return engines;
-  }
-  for (const Snapshot::Model& model : snapshot.models) {
-    for (const Field& field : with_each_engine(model.record, {})) {
-      if (field.name.starts_with(k_engine)) {
-        engines.insert(field.name.substr(k_engine.size()));
-      }
+void add_engines_named(const Record& record, Names& engines) {
+  for (const Field& field : with_each_engine(record, {})) {
+    if (field.name.starts_with(k_engine)) {
+      engines.insert(field.name.substr(k_engine.size()));
     }
   }
-  return engines;
 }
 
 std::vector<std::string> only_in(const Names& some, const Names& others) {
@@ -68,6 +60,28 @@ std::vector<std::string> only_in(const Names& some, const Names& others) {
   std::set_difference(some.begin(), some.end(), others.begin(), others.end(),
                       std::back_inserter(result));
   return result;
+}
+
+EngineChanges engine_changes(const Snapshot& expected, const Audit& actual) {
+  Names known;
+  for (const engines::EngineRule& rule : engines::engine_rules()) {
+    known.emplace(rule.id);
+  }
+  if (!expected.engines.empty()) {
+    const Names listed(expected.engines.begin(), expected.engines.end());
+    return {only_in(known, listed), only_in(listed, known)};
+  }
+  // A snapshot without the list knows the engines that its models name.
+  Names before;
+  Names now;
+  for (const Snapshot::Model& model : expected.models) {
+    add_engines_named(model.record, before);
+  }
+  for (const AuditedModel& model : actual.models) {
+    add_engines_named(model.record.value_or(Record()), now);
+  }
+  return {before.empty() ? std::vector<std::string>() : only_in(now, before),
+          only_in(before, known)};
 }
 
 /// A model that cannot be read has no derived fields, and no keys when its file is not even JSON.
@@ -143,16 +157,8 @@ private:
 } // namespace
 
 Comparison compare_with_snapshot(const Snapshot& expected, const Audit& actual) {
-  Names known_now;
-  for (const engines::EngineRule& rule : engines::engine_rules()) {
-    known_now.emplace(rule.id);
-  }
-  const Names known_before = engines_of(expected);
   Comparison result;
-  result.engine_changes.gone = only_in(known_before, known_now);
-  if (!known_before.empty()) {
-    result.engine_changes.added = only_in(known_now, known_before);
-  }
+  result.engine_changes = engine_changes(expected, actual);
   std::map<std::string_view, const Record*> before;
   for (const Snapshot::Model& model : expected.models) {
     before.emplace(model.path, &model.record);

@@ -219,6 +219,19 @@ TEST_CASE("an engine that only the tool or only the snapshot knows is told, and 
   }
 }
 
+TEST_CASE("a snapshot without a list of engines knows those that it has values of", "[audit]") {
+  const TempDir dir;
+  fs::create_directories(dir / "zoo/a");
+  REQUIRE(write_file(dir / "zoo/a/config.json", k_config));
+  const audit::Audit now = recorded(dir / "zoo");
+  audit::Snapshot before = audit::take_snapshot(now);
+  before.engines.clear();
+  const audit::Comparison comparison = audit::compare_with_snapshot(before, now);
+  CHECK(comparison.drift.empty());
+  CHECK(comparison.engine_changes.added.empty());
+  CHECK(comparison.engine_changes.gone.empty());
+}
+
 TEST_CASE("an engine that no longer agrees drifts in a field of its own", "[audit]") {
   const TempDir dir;
   fs::create_directories(dir / "zoo/a");
