@@ -28,7 +28,7 @@ std::string unknown_engine(const std::string& id) {
   for (const engines::EngineRule& rule : engines::engine_rules()) {
     ids.push_back(rule.id);
   }
-  const std::string_view near = closest_match(id, ids);
+  const std::string_view near = likely_name(id, ids);
   return fmt::format("there is no engine \"{}\"{}", escape_control(id),
                      near.empty() ? "; mla-scale explain --list names them"
                                   : fmt::format("; did you mean \"{}\"?", near));

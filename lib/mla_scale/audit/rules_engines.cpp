@@ -99,7 +99,7 @@ constexpr std::array k_rules = {
          "\"rope_type\": \"linear\" without a factor",
          "add what the engine asks for, or use another version",
          "the rows of the engines table, `mla-scale explain transformers` and so on", engine_fails,
-         "MLA201 MLA207 MLA211 MLA220 MLA221 MLA224 MLA240 MLA243"},
+         "MLA201 MLA207 MLA211 MLA220 MLA221 MLA224 MLA240 MLA242 MLA243 MLA310"},
 };
 
 } // namespace

@@ -131,13 +131,17 @@ void scaling_switched_off(const Subject& subject, Hits& hits) {
 
 void mscale_without_yarn(const Subject& subject, Hits& hits) {
   const Rope& rope = subject.config.rope;
+  const bool vllm_fails = subject.misses_original_for_vllm();
   if (subject.is_huggingface() && subject.takes_mscale() && !rope.is_yarn()
       && rope.type.value_or("default") != "default" && rope.mscale_all_dim.value_or(0) != 0) {
     hits.at(rope.mscale_all_dim.origin,
-            fmt::format("mscale_all_dim under rope type \"{}\": transformers, vLLM, SGLang and "
+            fmt::format("mscale_all_dim under rope type \"{}\": transformers, {}SGLang and "
                         "Megatron-LM apply g^2 without asking for YaRN, TurboMind, TGI and "
-                        "Megatron-Bridge do not",
-                        escape_control(*rope.type)));
+                        "Megatron-Bridge do not{}",
+                        escape_control(*rope.type), vllm_fails ? "" : "vLLM, ",
+                        vllm_fails
+                            ? "; without original_max_position_embeddings vLLM raises KeyError"
+                            : ""));
   }
 }
 
@@ -180,7 +184,7 @@ constexpr std::array k_rules = {
          "\"mscale\": 0.707 without mscale_all_dim", "write both keys",
          "transformers modeling_rope_utils.py@decba1d2 L437; deepseek-ai/DeepSeek-V3 "
          "inference/model.py@9b4e9788; vllm deepseek_scaling_rope.py@00d678e1",
-         mscale_alone},
+         mscale_alone, "MLA208"},
     Rule{"MLA302", "all-dim-without-mscale", Severity::warning, "mscale_all_dim without mscale",
          "transformers needs both for the quotient and falls back to 0.1 ln(factor) + 1, so the "
          "rotated part of the logit is corrected twice.",
@@ -240,7 +244,7 @@ constexpr std::array k_rules = {
          "remove mscale_all_dim, or use YaRN",
          "transformers modular_deepseek_v2.py@decba1d2 L239; lmdeploy utils.py@1263d5cd; TGI "
          "flash_deepseek_v3_modeling.py@db931fcf",
-         mscale_without_yarn},
+         mscale_without_yarn, "MLA201 MLA207 MLA221"},
     Rule{"MLA311", "mscale-in-plain-family", Severity::warning,
          "mscale_all_dim in a family that never applies it",
          "The value is dead in the model's own code and alive in engines that reuse one class.",

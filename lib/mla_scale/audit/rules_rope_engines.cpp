@@ -43,8 +43,11 @@ void coerced_into_yarn(const Subject& subject, Hits& hits) {
       && rope.mscale_all_dim.value_or(0) == 0) {
     hits.at(rope.type.origin,
             fmt::format("rope type \"{}\" on a DeepSeek class: vLLM and SGLang turn any type but "
-                        "\"default\" into deepseek_yarn, others rotate as it says",
-                        type));
+                        "\"default\" into deepseek_yarn, others rotate as it says{}",
+                        escape_control(type),
+                        subject.misses_original_for_vllm()
+                            ? "; without original_max_position_embeddings vLLM raises KeyError"
+                            : ""));
   }
 }
 

@@ -67,16 +67,9 @@ bool in_use(const Subject& subject) {
   return subject.is_huggingface() && subject.config.rope.has_dictionary();
 }
 
-/// Pairs of names that readers translate into each other.
-bool translated(std::string_view type, std::string_view rope_type) {
-  return (type == "su" && rope_type == "longrope") || (type == "mrope" && rope_type == "default");
-}
-
 void types_differ(const Subject& subject, Hits& hits) {
   const Rope& rope = subject.config.rope;
-  if (in_use(subject) && rope.type_key && rope.rope_type_key
-      && *rope.type_key != *rope.rope_type_key
-      && !translated(*rope.type_key, *rope.rope_type_key)) {
+  if (in_use(subject) && rope.types_differ()) {
     hits.at(rope.type_key.origin,
             fmt::format("type is \"{}\" and rope_type is \"{}\": transformers 5 takes rope_type, "
                         "transformers 4 takes type, vLLM refuses the config",
@@ -127,7 +120,8 @@ void type_missing(const Subject& subject, Hits& hits) {
       && (rope.factor || rope.mscale_all_dim || rope.mscale)) {
     hits.at_missing_rope_key("rope_type",
                              fmt::format("{} scales something but has neither type nor rope_type: "
-                                         "transformers takes it for \"default\", vLLM for YaRN",
+                                         "transformers 5 and vLLM take it for \"default\", SGLang "
+                                         "and transformers 4 apply mscale to any dictionary",
                                          rope.container));
   }
 }
@@ -252,14 +246,17 @@ constexpr std::array k_rules = {
          "mla_attention.rs@1b00e27; mistral.rs layers.rs@9e922623",
          only_rope_type_key},
     Rule{"MLA206", "rope-type-missing", Severity::error, "a scaling dictionary without a type",
-         "transformers reads \"default\" and ignores the factor; vLLM sees something other than "
-         "\"default\" and applies YaRN.",
+         "transformers 5 writes \"default\" and ignores the factor, and vLLM sees what it wrote. "
+         "Engines that ask for a dictionary instead of a type apply mscale; DeepSeek's remote code "
+         "raises KeyError.",
          "\"rope_scaling\": {\"factor\": 40, \"mscale_all_dim\": 1.0}", "add rope_type and type",
-         "transformers modeling_rope_utils.py@decba1d2; vllm get_mla_prefill_scale#41569",
+         "transformers modeling_rope_utils.py@decba1d2 L742; vllm config.py@0036026e; sglang "
+         "model_config.py@001adf56",
          type_missing},
     Rule{"MLA207", "rope-type-unknown", Severity::error, "an unknown rope type",
-         "transformers raises KeyError when the rope module is built; vLLM raises ValueError; "
-         "others fall back to no scaling.",
+         "transformers raises KeyError when the rope module is built; the DeepSeek classes of vLLM "
+         "and SGLang turn it into deepseek_yarn, vLLM's others raise ValueError; still others fall "
+         "back to no scaling.",
          "\"rope_type\": \"yran\"", "correct the type",
          "transformers ROPE_INIT_FUNCTIONS@decba1d2; vllm get_rope@07b12f1b", type_unknown},
     Rule{"MLA208", "rope-key-misspelt", Severity::error, "a rope key looks misspelt",

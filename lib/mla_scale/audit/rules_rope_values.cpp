@@ -88,8 +88,13 @@ void original_missing(const Subject& subject, Hits& hits) {
       && !subject.key("original_max_position_embeddings")) {
     hits.at_missing_rope_key(
         "original_max_position_embeddings",
-        "YaRN without original_max_position_embeddings: vLLM raises KeyError, transformers 5 takes "
-        "max_position_embeddings, TensorRT-LLM 1024");
+        fmt::format(
+            "YaRN without original_max_position_embeddings: {}, DeepSeek's code takes 4096, "
+            "TensorRT-LLM 1024, RTP-LLM raises KeyError; the frequencies differ, the "
+            "softmax scale does not",
+            subject.misses_original_for_vllm()
+                ? "vLLM raises KeyError"
+                : "transformers 5, and vLLM through it, takes max_position_embeddings"));
   }
 }
 
@@ -130,7 +135,7 @@ void beta_unusual(const Subject& subject, Hits& hits) {
   }
   const double fast = rope.beta_fast.value_or(32);
   const double slow = rope.beta_slow.value_or(1);
-  if ((fast != 32 || slow != 1) && fast != 0 && slow != 0 && fast >= slow) {
+  if ((fast != 32 || slow != 1) && fast > 0 && slow > 0 && fast >= slow) {
     hits.at(fast != 32 ? rope.beta_fast.origin : rope.beta_slow.origin,
             fmt::format("beta_fast {} and beta_slow {} are not 32 and 1; llama.cpp, TGI and "
                         "Megatron-LM use 32 and 1 whatever the file says, so their frequencies "
@@ -141,7 +146,7 @@ void beta_unusual(const Subject& subject, Hits& hits) {
 
 void beta_reversed(const Subject& subject, Hits& hits) {
   const Rope& rope = subject.config.rope;
-  if (rope.rotated && rope.is_yarn() && rope.beta_fast && rope.beta_slow && *rope.beta_fast != 0
+  if (rope.rotated && rope.is_yarn() && rope.beta_fast && rope.beta_slow && *rope.beta_fast > 0
       && *rope.beta_fast < *rope.beta_slow) {
     hits.at(rope.beta_fast.origin,
             fmt::format("beta_fast {} is below beta_slow {}: the ramp runs backwards",
@@ -154,9 +159,12 @@ void beta_zero(const Subject& subject, Hits& hits) {
   for (const model::Sourced<double>* beta : {&rope.beta_fast, &rope.beta_slow}) {
     if (rope.rotated && rope.is_yarn() && *beta && **beta <= 0) {
       hits.at(beta->origin,
-              fmt::format("a beta of {}: transformers reads 0 as the default, other engines take "
-                          "the logarithm of original / 0",
-                          format_number(**beta)));
+              **beta == 0 ? std::string("a beta of 0: transformers reads it as the default, other "
+                                        "engines take the logarithm of original / 0")
+                          : fmt::format("a beta of {}: it counts turns over the original length, "
+                                        "and the logarithm of a negative number gives frequencies "
+                                        "that are not numbers",
+                                        format_number(**beta)));
     }
   }
 }
@@ -170,6 +178,17 @@ void theta_differs(const Subject& subject, Hits& hits) {
                         "older readers this one",
                         format_number(*rope.theta_outside), format_number(*rope.theta_inside),
                         rope.container));
+  }
+}
+
+void theta_too_small(const Subject& subject, Hits& hits) {
+  const Rope& rope = subject.config.rope;
+  if (rope.rotated && rope.theta.was_read() && *rope.theta <= 1) {
+    hits.at(rope.theta.origin,
+            fmt::format("rope_theta is {}: {}", format_number(*rope.theta),
+                        *rope.theta == 1
+                            ? "every pair turns equally fast, and YaRN divides by its logarithm, 0"
+                            : "later pairs turn faster than the first, not slower"));
   }
 }
 
@@ -266,15 +285,17 @@ constexpr std::array k_rules = {
          "keep the three consistent when one is edited",
          "transformers eca74d13 (4.51) to 6451294f (4.56), and 5.0 pre-releases 10de06da",
          factor_differs_from_lengths},
-    Rule{"MLA224", "yarn-original-missing", Severity::error,
-         "YaRN without original_max_position_embeddings",
-         "Every engine has its own stand-in (max_position_embeddings, 4096, 1024, KeyError), and "
-         "each gives other frequencies.",
-         "\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 40}",
-         "write original_max_position_embeddings",
-         "transformers modeling_rope_utils.py@decba1d2; vllm rotary_embedding@07b12f1b; "
-         "TensorRT-LLM RopeParams",
-         original_missing},
+    Rule{
+        "MLA224", "yarn-original-missing", Severity::error,
+        "YaRN without original_max_position_embeddings",
+        "Every engine has its own stand-in (max_position_embeddings, 4096, 1024, KeyError), and "
+        "each gives other frequencies. vLLM indexes the key, but under \"yarn\" transformers 5 has "
+        "written max_position_embeddings there before.",
+        "\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 40}",
+        "write original_max_position_embeddings",
+        "transformers modeling_rope_utils.py@decba1d2 L742; vllm rotary_embedding@07b12f1b, "
+        "config.py@0036026e; TensorRT-LLM RopeParams",
+        original_missing},
     Rule{"MLA225", "yarn-original-not-exceeded", Severity::warning,
          "max_position_embeddings does not exceed the original",
          "Engines copied from DeepSeek's inference code apply YaRN and mscale only beyond the "
@@ -303,8 +324,9 @@ constexpr std::array k_rules = {
          "The ramp from interpolated to original frequencies then runs the wrong way.",
          "\"beta_fast\": 1, \"beta_slow\": 32", "swap them",
          "transformers modeling_rope_utils.py@decba1d2 (warns)", beta_reversed},
-    Rule{"MLA229", "yarn-beta-zero", Severity::warning, "a beta of 0",
-         "transformers writes `beta or 32`, so 0 means the default there and infinity elsewhere.",
+    Rule{"MLA229", "yarn-beta-zero", Severity::warning, "a beta of 0 or less",
+         "transformers writes `beta or 32`, so 0 means the default there and infinity elsewhere. "
+         "Below 0 the ends of the ramp are logarithms of negative numbers.",
          "\"beta_slow\": 0", "write the number that is meant",
          "transformers modeling_rope_utils.py@decba1d2 L345", beta_zero},
     Rule{"MLA230", "rope-theta-differs", Severity::warning, "rope_theta stands twice and differs",
@@ -339,6 +361,12 @@ constexpr std::array k_rules = {
          "transformers 4.51 to 4.57 modeling_deepseek_v3.py (rope_scaling is not None); "
          "sglang#34792; ROCm/aiter#4742",
          default_with_yarn_keys},
+    Rule{
+        "MLA236", "rope-theta-too-small", Severity::error, "rope_theta is 1 or less",
+        "Pair i turns by theta^(-2i/d): the wavelengths grow with theta above 1 only, and the ends "
+        "of YaRN's ramp divide by its logarithm. Published values are 10000 to 5e7.",
+        "\"rope_theta\": 1", "write the base that was trained with",
+        "transformers modeling_rope_utils.py@decba1d2 _compute_yarn_parameters", theta_too_small},
 };
 
 } // namespace

@@ -1,4 +1,5 @@
 #include <mla_scale/audit/subject.hpp>
+#include <mla_scale/engines/evaluate.hpp>
 
 namespace mla_scale::audit {
 std::string_view to_string(Severity severity) {
@@ -33,6 +34,13 @@ std::optional<json::Value> Subject::rope_key(std::string_view name) const {
 bool Subject::takes_mscale() const {
   return config.attention == model::AttentionKind::mla
          && config.family->rule != model::ScaleRule::never;
+}
+
+bool Subject::misses_original_for_vllm() const {
+  const engines::EngineRule* vllm = engines::find_engine_rule("vllm");
+  return vllm != nullptr
+         && engines::evaluate(*vllm, config, scale ? &*scale : nullptr).error
+                == "KeyError: 'original_max_position_embeddings'";
 }
 
 Subject make_subject(const model::MlaConfig& config) {

@@ -24,6 +24,9 @@ struct Subject {
   [[nodiscard]] std::optional<json::Value> rope_key(std::string_view name) const;
   /// True for a model whose law multiplies by g(factor, mscale_all_dim)^2 when the keys say so.
   [[nodiscard]] bool takes_mscale() const;
+  /// True where vLLM's DeepSeek classes index an original length that is neither in the dictionary
+  /// nor filled in by transformers 5, which does so for yarn, llama3 and longrope.
+  [[nodiscard]] bool misses_original_for_vllm() const;
   [[nodiscard]] bool is_huggingface() const { return config.format == model::Format::huggingface; }
   [[nodiscard]] bool is_family(std::string_view id) const { return config.family->id == id; }
 };

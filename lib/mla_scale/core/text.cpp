@@ -158,4 +158,12 @@ std::string_view closest_match(std::string_view text,
   return best;
 }
 
+std::string_view likely_name(std::string_view text, std::span<const std::string_view> candidates) {
+  const std::string wanted = lower(text);
+  const auto found = std::find_if(candidates.begin(), candidates.end(), [&](auto candidate) {
+    return !wanted.empty() && lower(candidate).starts_with(wanted);
+  });
+  return found != candidates.end() ? *found : closest_match(text, candidates);
+}
+
 } // namespace mla_scale

@@ -23,6 +23,11 @@ namespace mla_scale {
 [[nodiscard]] std::string_view closest_match(std::string_view text,
                                              std::span<const std::string_view> candidates);
 
+/// The first candidate that `text` is the beginning of, else the closest match: "llama" stands for
+/// "llama.cpp" rather than for "ollama".
+[[nodiscard]] std::string_view likely_name(std::string_view text,
+                                           std::span<const std::string_view> candidates);
+
 /// Edit distance that counts insertion, deletion, substitution and a swap of neighbours as one
 /// each. Above `limit` it stops early and returns some number above `limit`.
 [[nodiscard]] std::size_t edit_distance(std::string_view left, std::string_view right,

@@ -126,6 +126,11 @@ std::string missing_keys(const EngineRule& rule) {
   if (!rule.required.empty()) {
     text += fmt::format("; KeyError without any of: {}", rule.required);
   }
+  if (rule.fills_original) {
+    text +=
+        "; for yarn, llama3 and longrope transformers 5 has written max_position_embeddings for "
+        "a missing original length before";
+  }
   return text;
 }
 

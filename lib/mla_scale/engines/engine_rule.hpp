@@ -140,8 +140,9 @@ struct EngineRule {
   std::optional<double> missing_mscale = 1;  ///< weight for a missing mscale
   Phase prefill = {};
   Phase decode = {};
-  std::string_view required = {};    ///< keys whose absence is a KeyError, where the gate is open
-  bool required_or_off = false;      ///< their absence switches YaRN off instead
+  std::string_view required = {}; ///< keys whose absence is a KeyError, where the gate is open
+  bool required_or_off = false;   ///< their absence switches YaRN off instead
+  bool fills_original = false;    ///< but transformers 5 has filled in the original length before
   std::string_view known_types = {}; ///< rope types it knows; another is a KeyError. Empty: any
   bool unknown_type_is_value_error = false; ///< or a ValueError
   bool counts_default_dictionary = false;   ///< a dictionary that says only "default" counts too

@@ -99,9 +99,17 @@ std::string not_taken(const EngineRule& rule, const MlaConfig& config) {
 constexpr std::string_view k_unrecognized =
     "ValueError: Unrecognized model. Should have a `model_type` key in its config.json";
 
-bool lacks_model_type(const MlaConfig& config) {
-  return config.format == Format::huggingface && !config.model_type
+/// True for a config.json that names no code of its own, so that the engine has to know the model.
+bool lacks_own_code(const MlaConfig& config) {
+  return config.format == Format::huggingface
          && !(config.document && config.document->root().find("auto_map"));
+}
+
+/// transformers 5.17.0, executed on Ling-3.0-tiny.
+std::string unknown_model_type(const MlaConfig& config) {
+  return fmt::format("ValueError: model type `{}` but Transformers does not recognize this "
+                     "architecture",
+                     config.model_type.value_or(""));
 }
 
 void add_remark(EngineValue& value, std::string_view remark) {
@@ -149,7 +157,7 @@ EngineValue evaluate(const EngineRule& rule, const MlaConfig& config, const Soft
     value.because = fmt::format("does not know {}", config.family->id);
     return value;
   }
-  if (rule.needs_model_type && lacks_model_type(config)) {
+  if (rule.needs_model_type && !config.model_type && lacks_own_code(config)) {
     judge(value, failing_numbers(std::string(k_unrecognized), "model_type is missing"), law);
     return value;
   }
@@ -166,6 +174,13 @@ EngineValue evaluate(const EngineRule& rule, const MlaConfig& config, const Soft
   }
   if (treatment == Treatment::fails) {
     judge(value, failing_numbers(std::string(note->words), "does not know this model"), law);
+    return value;
+  }
+  if (treatment == Treatment::remote_code && lacks_own_code(config)) {
+    judge(value,
+          failing_numbers(unknown_model_type(config),
+                          "is not registered, and no auto_map names the model's own code"),
+          law);
     return value;
   }
   if (treatment == Treatment::remote_code) {

@@ -1,6 +1,6 @@
 #include <mla_scale/core/text.hpp>
 #include <mla_scale/engines/ggml.hpp>
-#include <mla_scale/engines/rope_view.hpp>
+#include <mla_scale/engines/magnitude.hpp>
 #include <mla_scale/scale/yarn.hpp>
 
 #include <fmt/format.h>
@@ -21,7 +21,8 @@ struct GgmlRope {
   double factor = 1;
   std::optional<double> all_dim; ///< yarn_log_multiplier / 0.1
   double attn_factor = 1;
-  std::string remark; ///< what the converter did to it
+  bool unread_multiplier = false; ///< the loader of the architecture passes over it
+  std::string remark;             ///< what the converter did to it
   std::string error;
 
   [[nodiscard]] double log_factor() const { return std::log(factor); }
@@ -78,7 +79,8 @@ GgmlRope from_converter(const EngineRule& rule, const MlaConfig& config) {
 GgmlRope read_rope(const EngineRule& rule, const MlaConfig& config) {
   GgmlRope rope = config.format == Format::gguf ? from_gguf(config) : from_converter(rule, config);
   if (rope.architecture == "glm-dsa") {
-    rope.all_dim.reset(); // its loader does not read the key
+    rope.unread_multiplier = rope.all_dim.has_value();
+    rope.all_dim.reset();
   }
   return rope;
 }
@@ -93,7 +95,8 @@ Numbers numbers_of(const MlaConfig& config, double magnitude, double cos_sin, st
   numbers.decode = numbers.prefill;
   if (config.rope.rotated) {
     numbers.cos_sin_factor = cos_sin;
-    numbers.cos_sin_reason = "GGUF has no key for mscale";
+    numbers.cos_sin_reason = config.rope.attention_factor ? "GGUF has no key for attention_factor"
+                                                          : "GGUF has no key for mscale";
   }
   numbers.prefill_reason = reason;
   numbers.decode_reason = std::move(reason);
@@ -119,9 +122,60 @@ std::string explain(const GgmlRope& rope, const std::string& text) {
 }
 
 std::string multiplier_words(const GgmlRope& rope) {
-  return rope.all_dim
-             ? fmt::format("applies yarn_log_multiplier {}", format_number(rope.raw_multiplier()))
+  return rope.unread_multiplier ? rope.architecture + "'s loader does not read yarn_log_multiplier"
+         : rope.all_dim
+             ? fmt::format("applies yarn_log_multiplier {}{}", format_number(rope.raw_multiplier()),
+                           rope.factor < 1 ? ", to a factor below 1 too" : "")
              : "no yarn_log_multiplier: no mscale";
+}
+
+/// What the row makes of the multiplier, or the switch of the law that GGUF has no key for.
+std::string multiplier_reason(const EngineRule& rule, const MlaConfig& config,
+                              const GgmlRope& rope) {
+  if (config.format == Format::gguf || !rope.all_dim) {
+    return multiplier_words(rope);
+  }
+  return applied_because(rule, config, view_rope(rule, config), multiplier_words(rope));
+}
+
+/// What changes the scale beside the multiplier, given as `cause`; without any, what the
+/// row makes of the multiplier.
+std::string scale_reason(const EngineRule& rule, const MlaConfig& config, const GgmlRope& rope,
+                         const std::string& cause) {
+  std::string text = cause;
+  if (rope.attn_factor != 1) {
+    text = fmt::format("rope.scaling.attn_factor {} enters the scale squared{}{}",
+                       format_number(rope.attn_factor), cause.empty() ? "" : "; ", cause);
+  }
+  if (text.empty() && rope.factor == 1 && !rope.remark.empty()) {
+    return rope.remark;
+  }
+  return explain(rope, text.empty() ? multiplier_reason(rule, config, rope) : text);
+}
+
+/// The quotient of the context, which is 1 for deepseek2 alone; empty where it is 1.
+std::string quotient_cause(const GgmlRope& rope) {
+  return rope.yarn && rope.all_dim.value_or(0) != 0 && rotation_factor(rope) != 1
+             ? fmt::format("multiplies by (g(factor, 1) / g(factor, {}))^2 too, as for every "
+                           "architecture but deepseek2",
+                           format_number(*rope.all_dim))
+             : "";
+}
+
+/// What multiplies the scale beside the multiplier since #18006; empty for nothing.
+std::string cause_since_18006(const GgmlRope& rope) {
+  if (rope.factor == 1) {
+    return {};
+  }
+  if (!rope.yarn) {
+    return "a factor without yarn still multiplies by (1 + 0.1 ln factor)^2";
+  }
+  if (rope.all_dim.value_or(0) == 0) {
+    return fmt::format("{} still multiplies by (1 + 0.1 ln factor)^2",
+                       rope.unread_multiplier ? multiplier_words(rope) + ", and yarn without it"
+                                              : "yarn without yarn_log_multiplier");
+  }
+  return rope.factor < 1 ? "takes the logarithm of a factor below 1 too" : quotient_cause(rope);
 }
 
 } // namespace
@@ -141,14 +195,8 @@ Numbers llama_cpp(const EngineRule& rule, const MlaConfig& config) {
   }
   attn_org *= rope.attn_factor;
   cos_sin *= rope.attn_factor;
-  std::string reason = multiplier_words(rope);
-  if (rope.factor != 1 && rope.yarn && all_dim == 0) {
-    reason = "yarn without yarn_log_multiplier still multiplies by (1 + 0.1 ln factor)^2";
-  } else if (rope.factor != 1 && !rope.yarn) {
-    reason = "a factor without yarn still multiplies by (1 + 0.1 ln factor)^2";
-  }
   return numbers_of(config, attn_org * (1 + 0.1 * all_dim * rope.log_factor()), cos_sin,
-                    explain(rope, reason));
+                    scale_reason(rule, config, rope, cause_since_18006(rope)));
 }
 
 Numbers llama_cpp_17945(const EngineRule& rule, const MlaConfig& config) {
@@ -160,7 +208,7 @@ Numbers llama_cpp_17945(const EngineRule& rule, const MlaConfig& config) {
   const double attn_org =
       (rope.yarn && all_dim != 0 ? rotation_factor(rope) : 1.0) * rope.attn_factor;
   return numbers_of(config, attn_org * (1 + 0.1 * all_dim * rope.log_factor()), attn_org,
-                    explain(rope, multiplier_words(rope)));
+                    scale_reason(rule, config, rope, quotient_cause(rope)));
 }
 
 Numbers llama_cpp_7519(const EngineRule& rule, const MlaConfig& config) {
@@ -169,7 +217,7 @@ Numbers llama_cpp_7519(const EngineRule& rule, const MlaConfig& config) {
     return failed(rope.error, "the converter needs factor");
   }
   return numbers_of(config, rope.attn_factor * (1 + rope.raw_multiplier() * rope.log_factor()), 1.0,
-                    explain(rope, multiplier_words(rope)));
+                    scale_reason(rule, config, rope, ""));
 }
 
 Numbers ollama_go(const EngineRule& rule, const MlaConfig& config) {
@@ -191,7 +239,7 @@ Numbers ollama_go(const EngineRule& rule, const MlaConfig& config) {
       length != *config.dims.qk_head_dim
           ? fmt::format("divides by the root of attention.key_length {}, not of key_length_mla {}",
                         length, *config.dims.qk_head_dim)
-          : explain(rope, multiplier_words(rope)));
+          : explain(rope, multiplier_reason(rule, config, rope)));
   numbers.prefill = std::pow(static_cast<double>(length), -0.5) * magnitude * magnitude;
   numbers.decode = numbers.prefill;
   return numbers;

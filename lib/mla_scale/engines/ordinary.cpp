@@ -50,7 +50,7 @@ void set_phase(const Phase& phase, const MlaConfig& config, double g, const std:
   const bool other_width = phase.width == Width::fixed_192
                            || !same_scale(width.scale, scale_of(Width::qk_head_dim, config).scale);
   if (other_width) {
-    why = width.words + (phase.magnitude ? "" : ", without mscale");
+    why = width.words + (phase.magnitude || g == 1 ? "" : ", without mscale");
   } else {
     why = phase.magnitude ? reason : "leaves out mscale";
   }
@@ -155,10 +155,13 @@ Numbers ordinary_numbers(const EngineRule& rule, const MlaConfig& config, const 
                       : reason,
             numbers.prefill, numbers.prefill_reason);
   set_phase(decode, config, g, reason, numbers.decode, numbers.decode_reason);
-  numbers.cos_sin_factor = shared && rule.cos_sin != CosSin::unknown
-                               ? std::optional(config.rope.attention_factor.value_or(1.0))
-                               : find_cos_sin(rule, config, view, magnitude);
-  numbers.cos_sin_reason = cos_sin_reason(rule, view);
+  if (shared && rule.cos_sin != CosSin::unknown) {
+    numbers.cos_sin_factor = config.rope.attention_factor.value_or(1.0);
+  } else {
+    CosSinFactor cos_sin = find_cos_sin(rule, config, view, magnitude);
+    numbers.cos_sin_factor = cos_sin.value;
+    numbers.cos_sin_reason = std::move(cos_sin.reason);
+  }
   return numbers;
 }
 

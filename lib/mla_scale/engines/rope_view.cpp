@@ -41,10 +41,7 @@ void read_type(const EngineRule& rule, const MlaConfig& config, RopeView& view) 
     break;
   case TypeReading::must_not_differ: {
     view.type = rope_type ? *rope_type : type.value_or("default");
-    const bool alias = type && rope_type
-                       && ((*type == "su" && *rope_type == "longrope")
-                           || (*type == "mrope" && *rope_type == "default"));
-    if (type && rope_type && *type != *rope_type && !alias) {
+    if (rope.types_differ()) {
       view.error =
           fmt::format("ValueError: type '{}' and rope_type '{}' differ", *type, *rope_type);
     }
@@ -81,6 +78,8 @@ RopeView view_rope(const EngineRule& rule, const MlaConfig& config) {
   const bool nested_unseen = rule.nested_is_default && !rope.layer.empty()
                              && config.attention != model::AttentionKind::shared_kv;
   if (unseen || nested_unseen) {
+    view.unseen = unseen ? "reads rope_scaling, and not rope_parameters"
+                         : "takes a dictionary for each layer kind for the rope type \"default\"";
     return view;
   }
   view.dictionary = rope.has_dictionary() || config.format == Format::deepseek;

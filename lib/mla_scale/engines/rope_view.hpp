@@ -19,6 +19,7 @@ struct RopeView {
   std::string apply_key; ///< its name in the file
   double max_positions = 0;
   bool longer = true; ///< max_positions exceeds the original, or is not in the file
+  std::string unseen; ///< why the engine overlooks a dictionary that is there
   std::string error;  ///< the engine already fails on reading them
 };
 

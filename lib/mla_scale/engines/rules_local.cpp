@@ -125,6 +125,7 @@ constexpr EngineRule k_rules[] = {
      .type = TypeReading::type_or_none,
      .required = k_every_yarn_key,
      .required_or_off = true,
+     .rope_scaling_only = true,
      .reads_gguf = true,
      .note =
          "YaRN only when every key of it is there, type included; from GGUF mscale is fixed at 1",
@@ -136,6 +137,7 @@ constexpr EngineRule k_rules[] = {
      .type = TypeReading::type_or_none,
      .required = k_every_yarn_key,
      .required_or_off = true,
+     .rope_scaling_only = true,
      .source = "huggingface/candle candle-transformers/src/models/deepseek2.rs@2a13b0f3 L506"},
     {.id = "tinygrad",
      .name = "tinygrad",

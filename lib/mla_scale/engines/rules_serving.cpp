@@ -61,6 +61,7 @@ constexpr EngineRule k_rules[] = {
      .missing_factor = MissingFactor::one,
      .prefill = {.width = Width::fixed_192, .magnitude = false},
      .decode = {.width = Width::fixed_192, .magnitude = false},
+     .rope_scaling_only = true, // older than transformers 5
      .coerces_types = true,
      .attn_factor = true,
      .only_families = k_deepseek_models,
@@ -98,6 +99,7 @@ constexpr EngineRule k_rules[] = {
      .versions = "one day, 2025-03-14 to 2025-03-15",
      .gate = Gate::dictionary,
      .prefill = {.magnitude = false},
+     .rope_scaling_only = true,
      .only_families = k_deepseek_models,
      .note = "the Triton prefill took 1/sqrt of the query width; never in a release",
      .source = "kvcache-ai/ktransformers ed843741 to 3934b9df"},
@@ -137,6 +139,7 @@ constexpr EngineRule k_rules[] = {
      .name = "Text Generation Inference",
      .versions = "@db931fcf, CUDA and Gaudi",
      .gate = Gate::yarn,
+     .rope_scaling_only = true,
      .without_dictionary = "AttributeError: 'scaling_factor'",
      .without_dictionary_families = "deepseek_v2 deepseek_v3",
      .families = k_tgi,
@@ -185,6 +188,7 @@ constexpr EngineRule k_rules[] = {
      .gate = Gate::dictionary,
      .prefill = {.width = Width::twice, .magnitude = false},
      .decode = {.width = Width::twice, .magnitude = false},
+     .rope_scaling_only = true,
      .only_families = k_deepseek_models,
      .source = "https://github.com/vllm-project/tpu-inference/pull/521"},
 };

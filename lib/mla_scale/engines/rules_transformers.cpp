@@ -102,6 +102,7 @@ constexpr EngineRule k_rules[] = {
      .nested_is_default = true,
      .validates_keys = true,
      .families = k_families_50,
+     .needs_model_type = true,
      .note = "deepseek_v2 and mistral4 go without mscale; the others as in 5.15",
      .source = "huggingface/transformers c980904204 to 4a1c4b1a69^"},
     {.id = "transformers@4.54",
@@ -111,7 +112,9 @@ constexpr EngineRule k_rules[] = {
      .type = TypeReading::type_first,
      .cos_sin = CosSin::transformers,
      .known_types = k_types_4,
+     .rope_scaling_only = true,
      .families = k_families_454,
+     .needs_model_type = true,
      .note = "deepseek_v2 and mistral4 go without mscale: a dump made with these versions is no "
              "reference for them",
      .source = "huggingface/transformers c980904204 (#36400), 3b5032739b, to 4a1c4b1a69^ (#47435)"},
@@ -125,6 +128,7 @@ constexpr EngineRule k_rules[] = {
      .rope_scaling_only = true,
      .factor_from_lengths = true,
      .families = k_families_451,
+     .needs_model_type = true,
      .note = "any rope_scaling counts, rope type default too; cos/sin and the frequencies take "
              "max_position_embeddings / original for the factor",
      .source = "huggingface/transformers eca74d1367 (#35926)"},

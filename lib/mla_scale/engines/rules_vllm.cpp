@@ -46,6 +46,9 @@ constexpr auto with_mistral4_by_rule() {
 
 constexpr auto k_families_56446 = with_mistral4_by_rule();
 
+/// get_rope of the two deepseek types: rotary_embedding/__init__.py@07b12f1b.
+constexpr std::string_view k_indexed = "factor original_max_position_embeddings";
+
 constexpr std::string_view k_nested = "KeyError: 'rope_type'";
 
 constexpr EngineRule k_rules[] = {
@@ -54,6 +57,8 @@ constexpr EngineRule k_rules[] = {
      .versions = "main since #57563 (2026-09-18)",
      .type = TypeReading::must_not_differ,
      .off_switches = k_attention_factor_1,
+     .required = k_indexed,
+     .fills_original = true,
      .nested_error = k_nested,
      .coerces_types = true,
      .attn_factor = true,
@@ -70,6 +75,8 @@ constexpr EngineRule k_rules[] = {
      .versions = "main from #56446 (2026-09-11) to #57563 (2026-09-18)",
      .type = TypeReading::must_not_differ,
      .off_switches = k_apply_yarn_scaling,
+     .required = k_indexed,
+     .fills_original = true,
      .nested_error = k_nested,
      .coerces_types = true,
      .attn_factor = true,
@@ -84,6 +91,8 @@ constexpr EngineRule k_rules[] = {
      .versions = "#41744 (2026-05-05) to 2026-09-11; also before #32623 (2026-05-01)",
      .type = TypeReading::must_not_differ,
      .off_switches = k_apply_yarn_scaling,
+     .required = k_indexed,
+     .fills_original = true,
      .nested_error = k_nested,
      .coerces_types = true,
      .attn_factor = true,
@@ -97,6 +106,8 @@ constexpr EngineRule k_rules[] = {
      .versions = "#41569 (2026-05-04) to #41744 (2026-05-05), one day",
      .type = TypeReading::must_not_differ,
      .off_switches = k_apply_yarn_scaling,
+     .required = k_indexed,
+     .fills_original = true,
      .nested_error = k_nested,
      .coerces_types = true,
      .attn_factor = true,
@@ -112,6 +123,8 @@ constexpr EngineRule k_rules[] = {
      .type = TypeReading::must_not_differ,
      .off_switches = k_apply_yarn_scaling,
      .prefill = {.width = Width::latent_dim, .magnitude = false},
+     .required = k_indexed,
+     .fills_original = true,
      .nested_error = k_nested,
      .coerces_types = true,
      .attn_factor = true,
@@ -124,11 +137,16 @@ constexpr EngineRule k_rules[] = {
     {.id = "vllm-ascend",
      .name = "vLLM Ascend",
      .versions = "@182b75ea",
+     .type = TypeReading::must_not_differ,
      .off_switches = k_apply_yarn_scaling,
+     .required = k_indexed,
+     .fills_original = true,
+     .nested_error = k_nested,
      .coerces_types = true,
      .attn_factor = true,
      .mistral = MistralReading::honoured,
      .families = k_families,
+     .note = "vLLM reads the config before it",
      .source = "vllm-project/vllm-ascend patch/worker/patch_deepseek_v2.py@182b75ea L140"},
     {.id = "vllm-ascend-xlite",
      .name = "vLLM Ascend, xlite graph",

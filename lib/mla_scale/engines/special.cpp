@@ -1,5 +1,5 @@
 #include <mla_scale/core/text.hpp>
-#include <mla_scale/engines/rope_view.hpp>
+#include <mla_scale/engines/magnitude.hpp>
 #include <mla_scale/engines/special.hpp>
 #include <mla_scale/scale/yarn.hpp>
 
@@ -17,13 +17,11 @@ Numbers nemo_automodel(const EngineRule& rule, const model::MlaConfig& config) {
     const bool longer = view.max_positions > *view.original;
     const double g = scale::yarn_magnitude(*view.factor, *view.mscale);
     multiplier = longer ? g * g : *view.mscale * *view.mscale;
-    reason =
-        longer
-            ? fmt::format("reads mscale ({}), not mscale_all_dim ({})", format_number(*view.mscale),
-                          view.mscale_all_dim ? format_number(*view.mscale_all_dim) : "missing")
-            : fmt::format("length gate: max_position_embeddings {} <= original {}: multiplies "
-                          "by mscale^2 itself",
-                          format_number(view.max_positions), format_number(*view.original));
+    reason = longer
+                 ? applied_because(rule, config, view, mscale_instead(view, *view.mscale))
+                 : fmt::format("length gate: max_position_embeddings {} <= original {}: multiplies "
+                               "by mscale^2 itself",
+                               format_number(view.max_positions), format_number(*view.original));
   }
   Numbers numbers;
   numbers.prefill = std::pow(static_cast<double>(*config.dims.qk_head_dim), -0.5) * multiplier;

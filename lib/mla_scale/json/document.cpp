@@ -433,18 +433,33 @@ Error Value::error(std::string message) const {
 
 namespace {
 
+constexpr std::size_t k_longest_number = 1000;
+
+std::string name_of(const Value& value) {
+  return value.key().empty() ? "the value" : std::string(value.key());
+}
+
 Error wrong_type(const Value& value, std::string_view expected) {
-  const std::string name = value.key().empty() ? "the value" : std::string(value.key());
   const bool scalar =
       value.kind() != Kind::array && value.kind() != Kind::object && value.kind() != Kind::null;
-  return value.error(fmt::format("{} must be {}, but {}{} stands there", name, expected,
+  return value.error(fmt::format("{} must be {}, but {}{} stands there", name_of(value), expected,
                                  describe(value.kind()),
                                  scalar ? " (" + value.excerpt() + ")" : ""));
+}
+
+/// True for digits alone: an integer that the parser could only keep as a floating-point number.
+bool is_written_as_integer(std::string_view text) {
+  const std::size_t sign = text.starts_with('-') ? 1 : 0;
+  return text.find_first_not_of("0123456789", sign) == std::string_view::npos;
 }
 
 } // namespace
 
 Result<std::int64_t> Value::as_integer() const {
+  if (kind() == Kind::number && is_written_as_integer(excerpt(k_longest_number))) {
+    return error(
+        fmt::format("{} is {}, too large for any integer of 64 bits", name_of(*this), excerpt()));
+  }
   if (kind() != Kind::integer) {
     return wrong_type(*this, "an integer");
   }

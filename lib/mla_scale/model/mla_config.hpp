@@ -74,6 +74,9 @@ struct Rope {
   [[nodiscard]] bool has_dictionary() const { return !container.empty(); }
   /// True for yarn and the names that engines give it: "yarn", "deepseek_yarn", "telechat3-yarn".
   [[nodiscard]] bool is_yarn() const;
+  /// True when type and rope_type are both there and are no two names of the same ("su", the old
+  /// name of "longrope"; "mrope" beside "default").
+  [[nodiscard]] bool types_differ() const;
 };
 
 /// Things beside the softmax scale that change the logits.

@@ -116,6 +116,10 @@ Rope read_rope(ConfigReader& reader, const Family& family) {
     ConfigReader inner(*dictionary);
     read_dictionary(inner, rope);
     reader.adopt_error(inner);
+    if (!rope.original_max_position_embeddings) {
+      // transformers 5 looks beside the dictionary too: modeling_rope_utils.py@decba1d2 L742
+      rope.original_max_position_embeddings = reader.positive({"original_max_position_embeddings"});
+    }
   }
   rope.type = effective_type(rope);
   rope.theta = rope.theta_inside ? rope.theta_inside : rope.theta_outside;

@@ -110,11 +110,22 @@ void write_cache(json::Writer& writer, const MlaConfig& config) {
   writer.end_object().end_object();
 }
 
-void write_findings(json::Writer& writer, const std::vector<Note>& findings) {
+/// The shape of the audit's findings; without a rule there is no id, slug and help.
+void write_findings(json::Writer& writer, const std::string& path,
+                    const std::vector<Note>& findings) {
   writer.key("findings").begin_array();
   for (const Note& note : findings) {
-    writer.begin_object().member("message", note.message).member("pointer", note.pointer);
+    writer.begin_object();
+    if (note.rule != nullptr) {
+      writer.member("id", note.rule->id).member("slug", note.rule->slug);
+    }
+    writer.member("severity",
+                  to_string(note.rule != nullptr ? note.rule->severity : audit::Severity::note));
+    writer.member("message", note.message).member("path", path).member("pointer", note.pointer);
     write_position(writer, note.position);
+    if (note.rule != nullptr) {
+      writer.member("help", note.rule->action);
+    }
     writer.end_object();
   }
   writer.end_array();
@@ -142,7 +153,7 @@ void write_config(json::Writer& writer, const MlaConfig& config, const Inspectio
     write_scale(writer, *inspection.scale);
   }
   write_cache(writer, config);
-  write_findings(writer, inspection.findings);
+  write_findings(writer, config.source, inspection.findings);
 }
 
 } // namespace

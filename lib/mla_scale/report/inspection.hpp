@@ -1,5 +1,6 @@
 #pragma once
 
+#include <mla_scale/audit/rule.hpp>
 #include <mla_scale/model/load.hpp>
 #include <mla_scale/scale/softmax_scale.hpp>
 
@@ -15,6 +16,7 @@ struct Note {
   std::string message;
   std::string pointer;
   Position position;
+  const audit::Rule* rule = nullptr; ///< the audit's rule about the same, where there is one
 };
 
 /// One model file with what could be derived from it.

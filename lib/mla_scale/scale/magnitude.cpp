@@ -31,8 +31,8 @@ Error factor_error(const MlaConfig& config, std::string_view why) {
   Position position = origin.position;
   std::string pointer = null ? origin.pointer : config.rope.container_pointer + "/factor";
   if (position.line == 0 && config.document) {
-    const Origin& type = config.rope.type.origin;
-    position = type.position;
+    const json::Value root = config.document->root();
+    position = json::resolve(root, config.rope.container_pointer).value_or(root).position();
   }
   return Error{ErrorKind::schema,
                fmt::format("rope type \"{}\" needs a factor, but {} ({})",
@@ -53,33 +53,35 @@ Magnitude magnitude_of(const MlaConfig& config) {
   const std::string type = rope.type.value_or("default");
   const double all_dim = rope.mscale_all_dim.value_or(0);
   if (config.attention == AttentionKind::shared_kv) {
-    return {false, 0, "one shared K = V head of width head_dim: mscale never applies",
+    return {Closed::shared_kv, 0, "one shared K = V head of width head_dim: mscale never applies",
             family_row(config)};
   }
   if (config.attention == AttentionKind::mla_nope) {
-    return {false, 0, "nothing is rotated, so there is no YaRN correction", family_row(config)};
+    return {Closed::nope, 0, "nothing is rotated, so there is no YaRN correction",
+            family_row(config)};
   }
   if (config.family->rule == ScaleRule::never) {
-    return {false, 0, "this family never applies mscale", family_row(config)};
+    return {Closed::family, 0, "this family never applies mscale", family_row(config)};
   }
   if (type == "default") {
-    return {false, 0, "rope type \"default\": no YaRN correction", rope.type.origin};
+    return {Closed::rope_type, 0, "rope type \"default\": no YaRN correction", rope.type.origin};
   }
   if (config.family->rule == ScaleRule::deepseek_yarn && type != "deepseek_yarn") {
-    return {false, 0, "this family applies mscale only for the rope type \"deepseek_yarn\"",
+    return {Closed::rope_type, 0,
+            "this family applies mscale only for the rope type \"deepseek_yarn\"",
             rope.type.origin};
   }
   if (rope.apply_scaling && !*rope.apply_scaling) {
-    return {false, 0, "YaRN's magnitude is switched off", rope.apply_scaling.origin};
+    return {Closed::switched_off, 0, "YaRN's magnitude is switched off", rope.apply_scaling.origin};
   }
   if (mistral_switch_is_on(config) && !rope.mscale_all_dim) {
-    return {true, 1.0, "apply_scale is not false, which means mscale_all_dim 1",
+    return {Closed::no, 1.0, "apply_scale is not false, which means mscale_all_dim 1",
             rope.apply_scaling.origin};
   }
   if (all_dim == 0) {
-    return {false, 0, "mscale_all_dim is absent or 0", rope.mscale_all_dim.origin};
+    return {Closed::no_weight, 0, "mscale_all_dim is absent or 0", rope.mscale_all_dim.origin};
   }
-  return {true, all_dim, fmt::format("rope type \"{}\" with mscale_all_dim", type),
+  return {Closed::no, all_dim, fmt::format("rope type \"{}\" with mscale_all_dim", type),
           rope.mscale_all_dim.origin};
 }
 

@@ -2,6 +2,7 @@
 
 // The parts of a derivation, in the order in which derive_softmax_scale calls them.
 
+#include <mla_scale/scale/magnitude.hpp>
 #include <mla_scale/scale/softmax_scale.hpp>
 
 #include <optional>
@@ -9,17 +10,6 @@
 #include <string_view>
 
 namespace mla_scale::scale {
-
-/// Whether the magnitude g applies, and with which mscale_all_dim.
-struct Magnitude {
-  bool applies = false;
-  double mscale_all_dim = 0;
-  std::string reason;   ///< why it applies or not
-  model::Origin origin; ///< the key that the reason is about, or the family's row
-};
-
-/// The family's rule on this config's rope keys.
-[[nodiscard]] Magnitude magnitude_of(const model::MlaConfig& config);
 
 /// Whether Mistral's switch turns YaRN's magnitude on: in params.json apply_scale does unless it is
 /// false; in a config.json of Mistral's families only the key with the value true. Where it does

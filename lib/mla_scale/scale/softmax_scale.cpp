@@ -82,11 +82,11 @@ Result<SoftmaxScale> derive_softmax_scale(const MlaConfig& config) {
   add_base_steps(config, scale);
 
   const Magnitude magnitude = magnitude_of(config);
-  if (magnitude.applies && !config.rope.factor) {
+  if (magnitude.applies() && !config.rope.factor) {
     return factor_error(
         config, "its magnitude g(factor, mscale_all_dim) is squared into the softmax scale");
   }
-  if (magnitude.applies) {
+  if (magnitude.applies()) {
     scale.mscale = yarn_magnitude(*config.rope.factor, magnitude.mscale_all_dim);
     scale.derivation.push_back(read_step("factor", magnitude.reason, config.rope.factor));
     Step all_dim{"mscale_all_dim", "weight of the magnitude", magnitude.mscale_all_dim,

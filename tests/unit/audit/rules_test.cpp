@@ -5,6 +5,7 @@
 #include "support/catch.hpp"
 
 #include <mla_scale/audit/audit.hpp>
+#include <mla_scale/audit/check.hpp>
 #include <mla_scale/audit/rule.hpp>
 
 #include <algorithm>
@@ -85,6 +86,53 @@ TEST_CASE("each rule is silent on its near-miss", "[audit]") {
       CHECK(!ids_found_in(path).contains(std::string(rule.id)));
     }
   }
+}
+
+TEST_CASE("one fault is one finding", "[audit]") {
+  const auto ids = [](const std::string& rope) {
+    const std::string json =
+        R"({"architectures": ["DeepseekV3ForCausalLM"], "model_type": "deepseek_v3",
+            "hidden_size": 7168, "num_hidden_layers": 61, "num_attention_heads": 128,
+            "num_key_value_heads": 128, "q_lora_rank": 1536, "kv_lora_rank": 512,
+            "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128,
+            "max_position_embeddings": 163840, "rope_theta": 10000, "rope_scaling": {)"
+        + rope + "}}";
+    const model::LoadedModel loaded = model::load_model_text(json, "config.json");
+    REQUIRE(loaded.config() != nullptr);
+    std::set<std::string> found;
+    for (const audit::Finding& finding : audit::check_config(*loaded.config())) {
+      if (finding.severity != audit::Severity::note) {
+        found.insert(finding.id);
+      }
+    }
+    return found;
+  };
+  const auto only = [](const char* id) { return std::set<std::string>{id}; };
+  const std::string rest = R"(, "factor": 40, "original_max_position_embeddings": 4096,
+                              "beta_fast": 32, "beta_slow": 1, "mscale": 1.0, )";
+  const std::string all_dim = R"("mscale_all_dim": 1.0)";
+  CHECK(ids(R"("type": "yran", "rope_type": "yran")" + rest + all_dim) == only("MLA207"));
+  CHECK(ids(R"("type": "yarn", "rope_type": "linear")" + rest + all_dim) == only("MLA201"));
+  CHECK(ids(R"("type": "yarn", "rope_type": "yarn")" + rest + R"("msclae_all_dim": 1.0)")
+        == only("MLA208"));
+  std::string list = "[1";
+  for (int i = 1; i < 32; ++i) {
+    list += ", 1";
+  }
+  list += "]";
+  CHECK(
+      ids(R"("type": "longrope", "rope_type": "longrope", "original_max_position_embeddings": 4096,
+               "mscale_all_dim": 1.0, "short_factor": )"
+          + list + R"(, "long_factor": )" + list)
+      == only("MLA221"));
+}
+
+TEST_CASE("a negative beta is not taken for a zero", "[audit]") {
+  const fs::path path = fs::path(TESTDATA) / "rules/MLA229/bad-negative.json";
+  const audit::Audit result = audit::audit(std::vector{path}, {});
+  REQUIRE(result.findings.size() == 1);
+  CHECK(result.findings.front().message.find("negative number") != std::string::npos);
+  CHECK(result.findings.front().message.find("original / 0") == std::string::npos);
 }
 
 TEST_CASE("there is no fixture without a rule", "[audit]") {

@@ -40,6 +40,11 @@ TEST_CASE("a suggestion is given only when it is near", "[core]") {
   CHECK(closest_match("inspct", names) == "inspect");
   CHECK(closest_match("adit", names) == "audit");
   CHECK(closest_match("zzzzzzz", names).empty());
+  const std::string_view engines[] = {"vllm", "llama.cpp", "ollama"};
+  CHECK(likely_name("llama", engines) == "llama.cpp");
+  CHECK(likely_name("LLAMA", engines) == "llama.cpp");
+  CHECK(likely_name("olama", engines) == "ollama");
+  CHECK(likely_name("", engines).empty());
   const std::vector<std::string_view> one_slip_away{"plm", "vllm"};
   CHECK(closest_match("vlm", one_slip_away) == "vllm");
 }

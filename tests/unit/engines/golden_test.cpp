@@ -276,3 +276,66 @@ TEST_CASE("transformers refuses a config without model_type, unless auto_map nam
   CHECK(*taken.prefill == Approx(k_plain).epsilon(1e-12));
   CHECK(evaluate(body + "}", "vllm").error.empty());
 }
+
+// vllm-project/vllm rotary_embedding/__init__.py@07b12f1b indexes the key; before that transformers
+// 5 writes max_position_embeddings there for yarn, not for linear (modeling_rope_utils.py@decba1d2
+// L742).
+TEST_CASE("a missing original length is filled in for yarn and a KeyError elsewhere in vLLM",
+          "[engines]") {
+  const auto without_original = [](const std::string& type) {
+    return config("deepseek_v3", R"("rope_scaling": {"rope_type": ")" + type
+                                     + R"(", "factor": 40, "mscale": 1.0, "mscale_all_dim": 1.0})");
+  };
+  for (const std::string_view id : {"vllm", "vllm@41744", "vllm-ascend", "transformers"}) {
+    INFO(id);
+    CHECK(evaluate(without_original("yarn"), id).agrees == true);
+  }
+  check(without_original("yarn"), {{"vllm", k_v3}, {"transformers", k_v3}});
+  for (const std::string_view id : {"vllm", "vllm@41569", "vllm-ascend"}) {
+    for (const std::string type : {"linear", "deepseek_yarn"}) {
+      INFO(id << " " << type);
+      CHECK(evaluate(without_original(type), id).error
+            == "KeyError: 'original_max_position_embeddings'");
+    }
+  }
+  CHECK(evaluate(without_original("linear"), "transformers").error.empty());
+}
+
+// rope_parameters came with transformers 5 (10de06da, 2025-10-17).
+TEST_CASE("transformers 4 does not see rope_parameters", "[engines]") {
+  const std::string json =
+      config("deepseek_v3", R"("rope_parameters": {"rope_type": "yarn", "factor": 40, )"
+                            R"("original_max_position_embeddings": 4096, "mscale": 1.0, )"
+                            R"("mscale_all_dim": 1.0})");
+  check(json, {{"transformers", k_v3},
+               {"transformers@5.0", k_v3},
+               {"transformers@4.54", k_plain},
+               {"transformers@4.51", k_plain}});
+  // Their config classes have a field rope_scaling and no other: candle deepseek2.rs, mistral.rs
+  // deepseek3.rs, TGI flash_deepseek_v3_modeling.py.
+  const std::string both_types =
+      config("deepseek_v3", R"("rope_parameters": {"rope_type": "yarn", "type": "yarn", )"
+                            R"("factor": 40, "original_max_position_embeddings": 4096, )"
+                            R"("beta_fast": 32, "beta_slow": 1, "mscale": 1.0, )"
+                            R"("mscale_all_dim": 1.0})");
+  check(both_types, {{"candle", k_plain}, {"mistral.rs", k_plain}, {"vllm", k_v3}});
+  CHECK(evaluate(both_types, "tgi").error == "AttributeError: 'scaling_factor'");
+  for (const std::string_view id : {"transformers@4.54", "transformers@4.51"}) {
+    const engines::EngineValue value = evaluate(json, id);
+    CHECK(value.because.find("reads rope_scaling, and not rope_parameters") != std::string::npos);
+  }
+}
+
+// transformers 5.17.0, executed on Ling-3.0-tiny (no auto_map) and on Ling-2.5-1T (with one).
+TEST_CASE("transformers runs the model's own code only where auto_map names it", "[engines]") {
+  const engines::EngineValue refused = evaluate(config("bailing_hybrid", ""), "transformers");
+  CHECK(refused.error
+        == "ValueError: model type `bailing_hybrid` but Transformers does not recognize this "
+           "architecture");
+  CHECK(!refused.prefill);
+  const engines::EngineValue taken =
+      evaluate(config("bailing_hybrid", R"("auto_map": {"AutoConfig": "configuration_bailing.X"})"),
+               "transformers");
+  CHECK(taken.error.empty());
+  CHECK(*taken.prefill == k_plain);
+}

@@ -93,6 +93,20 @@ TEST_CASE("numbers too large for a double are refused", "[json]") {
   CHECK(!Document::parse("{\"a\": 1e999}", "f"));
 }
 
+TEST_CASE("an integer beyond 64 bits is too large, and no fraction", "[json]") {
+  const auto document =
+      Document::parse(R"({"a": 1180591620717411303424, "b": 1.5, "c": -9223372036854775809})", "f");
+  REQUIRE(document);
+  CHECK(document->root().find("a")->as_integer().error().message
+        == "a is 1180591620717411303424, too large for any integer of 64 bits");
+  CHECK(document->root().find("c")->as_integer().error().message.find("too large")
+        != std::string::npos);
+  CHECK(document->root().find("b")->as_integer().error().message.find("fraction")
+        != std::string::npos);
+  const Error error = parse_failure("{\"a\": 1" + std::string(400, '0') + "}");
+  CHECK(error.message.find("too large") != std::string::npos);
+}
+
 TEST_CASE("columns count characters, not bytes", "[json]") {
   // e acute has 2 bytes, the Japanese sun 3, the emoji 4.
   const auto document =
