@@ -255,3 +255,17 @@ Group decode_group(const AttentionShape& shape, unsigned threads) {
       fmt::format("decode H={} Tk={} rows={}", shape.heads, shape.keys, shape.queries), job,
       threads);
 }
+
+Group sampled_rows_group(const AttentionShape& shape, unsigned threads) {
+  Job job = prefill_job(shape);
+  Group group{
+      fmt::format("sampled rows H={} Tk={} rows={}", shape.heads, shape.keys, shape.queries),
+      "FLOP",
+      {},
+      true};
+  group.contenders.push_back(contender("block by block", job, Precision::f64, threads));
+  job.problem = std::make_shared<Problem>(*job.problem);
+  job.problem->key_block = shape.keys + 256; // one block of all keys
+  group.contenders.push_back(contender("head after head", job, Precision::f64, threads));
+  return group;
+}

@@ -31,3 +31,7 @@ struct AttentionShape {
 
 /// Absorbed decode from the same latent.
 [[nodiscard]] Group decode_group(const AttentionShape& shape, unsigned threads);
+
+/// Few rows of many keys, as a check of a large capture samples them: each key is read for a few
+/// products only. Against the same work head after head, each walking all keys.
+[[nodiscard]] Group sampled_rows_group(const AttentionShape& shape, unsigned threads);

@@ -73,6 +73,7 @@ void Bench::attention() {
     add(prefill_group({2, 300, 300}, threads, true));
     add(latent_prefill_group({2, 300, 300}, threads));
     add(decode_group({4, 3, 300}, threads));
+    add(sampled_rows_group({4, 3, 300}, threads));
     return;
   }
   add(prefill_group({16, 2048, 2048}, threads, true));
@@ -81,6 +82,7 @@ void Bench::attention() {
   add(latent_prefill_group({16, 2048, 2048}, threads));
   add(latent_prefill_group({128, 2048, 2048}, threads));
   add(decode_group({128, 64, 8192}, threads));
+  add(sampled_rows_group({128, 192, 16384}, threads));
 }
 
 /// Ours on each number of threads and, with --python, NumPy and PyTorch on as many.

@@ -165,13 +165,14 @@ Result<CaptureErrors> collect_errors(const reference::Problem& problem,
   Comparer comparer(capture, errors);
   const std::size_t total = errors.heads.size() * logits_of(problem, errors.rows);
   std::atomic<std::size_t> done = 0;
-  const auto work = reference::attend(problem, [&](const reference::OutputBlock& block) {
-    comparer.compare(block);
-    if (progress) {
-      const std::size_t logits = logits_of(problem, block.rows);
-      progress(done.fetch_add(logits) + logits, total);
-    }
-  });
+  const auto work = reference::attend(
+      problem, [&](const reference::OutputBlock& block) { comparer.compare(block); },
+      [&](double pairs) {
+        if (progress) {
+          const auto logits = static_cast<std::size_t>(pairs);
+          progress(done.fetch_add(logits) + logits, total);
+        }
+      });
   if (!work) {
     return work.error();
   }

@@ -1,10 +1,11 @@
 #include <mla_scale/compare/floor.hpp>
+#include <mla_scale/compare/value_average.hpp>
 #include <mla_scale/core/parallel.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <optional>
+#include <span>
 
 namespace mla_scale::compare {
 namespace {
@@ -115,6 +116,37 @@ double lse_noise(const RowSample& sample, double scale, const double* probabilit
   return std::sqrt(sum);
 }
 
+/// What the exact softmax and that of a kernel say about one row.
+struct TwoSoftmaxes {
+  std::vector<double> weights; ///< [2, keys]: exact, the kernel's
+  double lse_error = 0.0;
+  double lse_noise = 0.0;
+};
+
+TwoSoftmaxes two_softmaxes(const RowSample& exact, const RowSample& kernel, double scale,
+                           const Recipe& recipe) {
+  const std::size_t n = exact.nope.size();
+  TwoSoftmaxes both;
+  both.weights.resize(2 * n);
+  const double exact_lse = kernel_softmax(exact, scale, {}, both.weights.data());
+  both.lse_error = kernel_softmax(kernel, scale, recipe, both.weights.data() + n) - exact_lse;
+  both.lse_noise = lse_noise(kernel, scale, both.weights.data(), recipe);
+  return both;
+}
+
+/// |rounded kernel - exact| / |exact|, 0 when the exact one vanishes.
+double relative_error(Rounding output, std::span<const double> kernel,
+                      std::span<const double> exact, double noise) {
+  double error = 0.0;
+  double squared = 0.0;
+  for (std::size_t c = 0; c < exact.size(); ++c) {
+    const double difference = round_to(output, kernel[c]) - exact[c];
+    error += difference * difference;
+    squared += exact[c] * exact[c];
+  }
+  return squared > 0.0 ? std::sqrt(error / squared + noise * noise) : 0.0;
+}
+
 } // namespace
 
 std::vector<RowFloor> simulate_floor(const Problem& problem, const std::vector<RowSample>& samples,
@@ -129,48 +161,35 @@ std::vector<RowFloor> simulate_floor(const Problem& problem, const std::vector<R
     rounded = sample_logits(problem, rows, recipe.input);
   }
   const std::vector<RowSample>& kernel_samples = rounded.empty() ? samples : rounded;
+  const double scale = problem.softmax_scale;
+  std::vector<TwoSoftmaxes> softmaxes(samples.size());
+  parallel_for(samples.size(), static_cast<unsigned>(problem.threads), [&](std::size_t i) {
+    softmaxes[i] = two_softmaxes(samples[i], kernel_samples[i], scale, recipe);
+  });
+  std::vector<std::span<const double>> weights(softmaxes.size());
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    weights[i] = softmaxes[i].weights;
+  }
+  const std::vector<double> both = average_values(problem, {}, samples, 2, weights);
+  std::vector<double> of_kernel; // where it rounds values as well
+  if (recipe.input.value != Rounding::none || recipe.input.average != Rounding::none) {
+    for (std::span<const double>& row : weights) {
+      row = row.subspan(row.size() / 2);
+    }
+    of_kernel = average_values(problem, recipe.input, samples, 1, weights);
+  }
   const Rounding output = rounding_of(dtypes.output);
   const double sum_noise = tensor::is_float8(dtypes.input) ? 0x1p-12 : 0x1p-21;
-  std::vector<std::pair<std::size_t, std::size_t>> heads;
-  for (std::size_t i = 0; i < samples.size(); ++i) {
-    if (i == 0 || samples[i].head != samples[i - 1].head) {
-      heads.emplace_back(i, i);
-    }
-    heads.back().second = i + 1;
-  }
+  const auto width = static_cast<std::size_t>(problem.v_width());
   std::vector<RowFloor> floors(samples.size());
-  parallel_for(heads.size(), static_cast<unsigned>(problem.threads), [&](std::size_t head) {
-    ValueAverager averager(problem);
-    std::optional<ValueAverager> kernel_averager;
-    if (recipe.input.value != Rounding::none || recipe.input.average != Rounding::none) {
-      kernel_averager.emplace(problem, recipe.input);
-    }
-    std::vector<double> weights;
-    for (std::size_t i = heads[head].first; i < heads[head].second; ++i) {
-      const std::size_t n = samples[i].nope.size();
-      weights.resize(2 * n);
-      const double scale = problem.softmax_scale;
-      const double exact_lse = kernel_softmax(samples[i], scale, {}, weights.data());
-      const double lse = kernel_softmax(kernel_samples[i], scale, recipe, weights.data() + n);
-      const std::vector<double> both = averager.average(samples[i], 2, weights);
-      const std::size_t width = both.size() / 2;
-      std::vector<double> kernel(both.begin() + static_cast<std::ptrdiff_t>(width), both.end());
-      if (kernel_averager) {
-        kernel = kernel_averager->average(samples[i], 1, std::span(weights).subspan(n));
-      }
-      double error = 0.0;
-      double exact = 0.0;
-      for (std::size_t c = 0; c < width; ++c) {
-        const double difference = round_to(output, kernel[c]) - both[c];
-        error += difference * difference;
-        exact += both[c] * both[c];
-      }
-      const double noise = sum_noise * (1.0 + largest_logit(samples[i], scale));
-      floors[i].out = exact > 0.0 ? std::sqrt(error / exact + noise * noise) : 0.0;
-      floors[i].lse = std::max(std::hypot(lse - exact_lse, noise),
-                               lse_noise(kernel_samples[i], scale, weights.data(), recipe));
-    }
-  });
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    const double noise = sum_noise * (1.0 + largest_logit(samples[i], scale));
+    const std::span<const double> row = std::span(both).subspan(2 * width * i, 2 * width);
+    const std::span<const double> kernel =
+        of_kernel.empty() ? row.last(width) : std::span(of_kernel).subspan(width * i, width);
+    floors[i].out = relative_error(output, kernel, row.first(width), noise);
+    floors[i].lse = std::max(std::hypot(softmaxes[i].lse_error, noise), softmaxes[i].lse_noise);
+  }
   return floors;
 }
 

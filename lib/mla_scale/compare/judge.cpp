@@ -2,6 +2,7 @@
 #include <mla_scale/compare/judge.hpp>
 #include <mla_scale/compare/level_test.hpp>
 #include <mla_scale/compare/position_buckets.hpp>
+#include <mla_scale/compare/value_average.hpp>
 #include <mla_scale/core/text.hpp>
 
 #include <fmt/format.h>
@@ -87,18 +88,6 @@ double distance_from(const LevelResult& result, const Evidence& evidence) {
   const bool shown_by_lse =
       evidence.errors.lse.present && changes_lse(result.level) && result.lse_bulk <= k_loosest_bulk;
   return result.level == Level::exact ? 0.0 : shown_by_lse ? -std::log(k_tightest_bulk) : infinity;
-}
-
-/// About `limit` of the samples, evenly.
-std::vector<RowSample> thinned(const std::vector<RowSample>& samples, std::int64_t limit) {
-  const std::size_t count = samples.size();
-  const std::size_t kept = std::min(count, static_cast<std::size_t>(limit));
-  std::vector<RowSample> result;
-  result.reserve(kept);
-  for (std::size_t i = 0; i < kept; ++i) {
-    result.push_back(samples[i * count / kept]);
-  }
-  return result;
 }
 
 /// The level whose tests pass, nearest first; else the nearest; else the loosest, so that the
@@ -276,7 +265,7 @@ Result<Judgement> judge_with(const reference::Problem& problem, const tensor::Ca
     }
     if (errors->out.present) {
       evidence.out_fit =
-          fit_scale_from_out(problem, capture, thinned(samples, options.fitted_rows));
+          fit_scale_from_out(problem, capture, thinned(problem, samples, options.fitted_rows));
     }
     level = choose_level(evidence, only ? std::vector{*only} : levels_for(evidence.dtypes));
   }

@@ -1,5 +1,6 @@
 #include <mla_scale/compare/level.hpp>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
@@ -122,6 +123,13 @@ double round_to(Rounding rounding, double value) {
         format->saturates ? format->largest : std::numeric_limits<double>::infinity(), value);
   }
   return rounded;
+}
+
+void round_all(Rounding rounding, std::span<double> values) {
+  if (rounding != Rounding::none) {
+    std::for_each(values.begin(), values.end(),
+                  [rounding](double& x) { x = round_to(rounding, x); });
+  }
 }
 
 double unit_roundoff(Rounding rounding) {

@@ -4,6 +4,7 @@
 #include <mla_scale/tensor/tensor.hpp>
 
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -43,6 +44,8 @@ enum class Rounding { none, f32, tf32, tf32_cut, bf16, f16, e4m3, e5m2 };
 
 /// `value` rounded. Too large: infinity, for e4m3 the largest number (448), as saturating casts do.
 [[nodiscard]] double round_to(Rounding rounding, double value);
+/// round_to() of all of them, in place.
+void round_all(Rounding rounding, std::span<double> values);
 
 /// Largest relative error of rounding a normal number: 2^-8 for bf16, 0 for none.
 [[nodiscard]] double unit_roundoff(Rounding rounding);

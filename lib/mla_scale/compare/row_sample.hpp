@@ -1,13 +1,9 @@
 #pragma once
 
 #include <mla_scale/compare/level.hpp>
-#include <mla_scale/core/result.hpp>
-#include <mla_scale/reference/key_tiles.hpp>
 #include <mla_scale/reference/problem.hpp>
 
 #include <cstdint>
-#include <memory>
-#include <span>
 #include <utility>
 #include <vector>
 
@@ -40,40 +36,24 @@ struct InputRounding {
 /// Rows for fits and floors: at most about `limit` (head, row) pairs, all when there are fewer, and
 /// no more than a fixed number of logits; spread evenly over heads and rows by a fixed rule, with
 /// the first and last rows always in. Of a long latent only some heads, since each costs the
-/// expansion of all its keys. Rows that see no key are left out. Sorted by head, then row.
+/// expansion of all its keys, and where the logits would leave a head few rows. Rows that see no
+/// key are left out. Sorted by head, then row.
 [[nodiscard]] std::vector<HeadRow> sample_rows(const reference::Problem& problem,
                                                std::int64_t limit);
 
-/// Logits of chosen rows, sorted by head. Reads keys tile by tile. In absorbed form `nope` is
-/// <W_UKᵀ·q_nope, kv_c_j>, the same number.
-/// \pre validate(problem)
+/// `count` of the heads, at least four where there are as many: spread evenly, with the first and
+/// the last.
+[[nodiscard]] std::vector<std::int64_t> spread_evenly(const std::vector<std::int64_t>& heads,
+                                                      std::int64_t count);
+
+/// The first of `rows` whose logits fit into what samples may hold.
+[[nodiscard]] std::vector<HeadRow> within_memory(const reference::Problem& problem,
+                                                 std::vector<HeadRow> rows);
+
+/// Logits of chosen rows, sorted by head. Reads the keys once, by walk_keys(). In absorbed form
+/// `nope` is <W_UKᵀ·q_nope, kv_c_j>, the same number. \pre validate(problem)
 [[nodiscard]] std::vector<RowSample> sample_logits(const reference::Problem& problem,
                                                    const std::vector<HeadRow>& rows,
                                                    const InputRounding& rounding = {});
-
-/// Averages values with chosen weights. Keeps one head's values converted while samples of that
-/// head follow each other, unless they are too many for that.
-class ValueAverager {
-public:
-  explicit ValueAverager(const reference::Problem& problem, const InputRounding& rounding = {})
-      : m_problem(problem), m_rounding(rounding) {}
-
-  /// Σ_j weights[r·n + j] v_j for r = 0 .. count - 1, n the number of keys that the sample sees:
-  /// [count, v_head_dim].
-  [[nodiscard]] std::vector<double> average(const RowSample& sample, std::int64_t count,
-                                            std::span<const double> weights);
-
-private:
-  void load(std::int64_t first, std::int64_t count);
-
-  const reference::Problem& m_problem;
-  InputRounding m_rounding;
-  std::unique_ptr<reference::KeyTiles<double>> m_tiles; // of m_head
-  std::int64_t m_head = -1;
-  std::int64_t m_first = 0;
-  std::int64_t m_count = 0;
-  std::vector<double> m_values; // [m_count, value width] from key row m_first
-  std::vector<double> m_keys;
-};
 
 } // namespace mla_scale::compare

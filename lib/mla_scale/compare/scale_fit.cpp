@@ -1,4 +1,5 @@
 #include <mla_scale/compare/scale_fit.hpp>
+#include <mla_scale/compare/value_average.hpp>
 #include <mla_scale/core/parallel.hpp>
 
 #include <algorithm>
@@ -293,9 +294,10 @@ std::optional<ScaleFit> fit_scale_from_out(const Problem& problem, const tensor:
   const auto ranges = heads_of(samples);
   std::vector<Fitted> by_head(ranges.size());
   std::vector<double> weights(samples.size(), 0.0);
+  const Problem kept = keep_values(problem, samples);
   // Head by head, so that the values of a head are converted once.
   parallel_for(ranges.size(), static_cast<unsigned>(problem.threads), [&](std::size_t range) {
-    ValueAverager averager(problem);
+    ValueAverager averager(kept);
     set_row_weights(problem, samples, ranges[range], averager, weights);
     by_head[range] = minimise([&](double log_ratio) {
       return out_step(problem, *capture.out, samples, weights, ranges[range], averager, log_ratio);

@@ -173,7 +173,7 @@ std::vector<LseRule> transposed_lse(const Context& context, const Candidate& can
     }
     std::sort(needed.begin(), needed.end());
     needed.erase(std::unique(needed.begin(), needed.end()), needed.end());
-    const auto sample = make_sample(context.problem, context.capture, needed);
+    const auto sample = make_sample(context.problem, context.capture, needed, {false, false});
     if (!sample) {
       continue;
     }

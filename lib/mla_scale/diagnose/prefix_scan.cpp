@@ -75,6 +75,7 @@ std::vector<PrefixScan> prefix_scans(const Predictor& predictor, const Mechanism
       usable.push_back(index);
     }
   }
+  limit = rows_with_values(predictor.sample(), limit);
   for (std::size_t at = 0; at < limit && at < usable.size(); ++at) {
     const auto spread = usable.size() <= limit ? at : at * usable.size() / limit;
     scans.emplace_back(predictor, mechanism, usable[spread]);

@@ -43,7 +43,8 @@ private:
   double m_sum_mass = 0.0;
 };
 
-/// Scans of those probe rows that have a captured output; at most `limit`, spread evenly.
+/// Scans of those probe rows that have a captured output; at most `limit`, and of long rows no more
+/// than rows_with_values(), spread evenly.
 [[nodiscard]] std::vector<PrefixScan> prefix_scans(const Predictor& predictor,
                                                    const Mechanism& mechanism,
                                                    std::span<const std::size_t> rows,

@@ -59,7 +59,7 @@ void propose_masks(const Context& context, std::vector<Candidate>& candidates) {
                                 return std::pair{std::size_t{0}, row.keys};
                               }));
   const bool prefix = std::any_of(context.rows.begin(), context.rows.end(), [&](std::size_t row) {
-    return context.sample.rows[row].prefix() > 0;
+    return context.sample.rows[row].prefix > 0;
   });
   if (prefix) {
     candidates.push_back(

@@ -120,12 +120,12 @@ double merge_misfit(PrefixScan& scan, const std::vector<std::size_t>& boundaries
 /// Multiples of a chunk, up to the prefix and at it; without a prefix, over all keys.
 std::vector<std::size_t> chunks(const Row& row, std::size_t chunk) {
   std::vector<std::size_t> boundaries;
-  const auto end = row.prefix() > 0 ? row.prefix() : row.visible;
+  const auto end = row.prefix > 0 ? row.prefix : row.visible;
   for (std::size_t at = chunk; at < end; at += chunk) {
     boundaries.push_back(at);
   }
-  if (row.prefix() > 0) {
-    boundaries.push_back(row.prefix());
+  if (row.prefix > 0) {
+    boundaries.push_back(row.prefix);
   }
   return boundaries;
 }
@@ -139,14 +139,14 @@ void propose_merges(const Context& context, std::vector<Candidate>& candidates) 
   for (const auto index : context.rows) {
     const auto& row = context.sample.rows[index];
     longest = std::max(longest, row.keys);
-    if (row.prefix() > 0) {
-      prefixes.insert(row.prefix());
+    if (row.prefix > 0) {
+      prefixes.insert(row.prefix);
     }
   }
   for (const auto& slope : k_slopes) {
     if (!prefixes.empty()) {
       candidates.push_back(merged(
-          context, slope, [](const Row& row) { return std::vector{row.prefix()}; },
+          context, slope, [](const Row& row) { return std::vector{row.prefix}; },
           {{"boundary", static_cast<std::int64_t>(*prefixes.begin())}},
           "parts: the prefix and the new tokens", 1.0));
     }
@@ -189,7 +189,7 @@ void propose_merges(const Context& context, std::vector<Candidate>& candidates) 
   }
   if (!prefixes.empty()) {
     candidates.push_back(dropped(
-        context, [](const Row& row) { return row.prefix(); },
+        context, [](const Row& row) { return row.prefix; },
         {{"boundary", static_cast<std::int64_t>(*prefixes.begin())}},
         "keys of the prefix take no part", 1.0));
   }

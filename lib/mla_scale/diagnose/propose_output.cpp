@@ -83,9 +83,10 @@ void propose_output(const Context& context, std::vector<Candidate>& candidates) 
     return;
   }
   // A few rows tell; what they should hold comes from rows outside the sample.
+  const std::size_t most = rows_with_values(context.sample, 16);
   std::vector<std::size_t> few;
-  for (std::size_t at = 0; at < context.probe.size() && few.size() < 16;
-       at += 1 + context.probe.size() / 16) {
+  for (std::size_t at = 0; at < context.probe.size() && few.size() < most;
+       at += 1 + context.probe.size() / most) {
     few.push_back(context.probe[at]);
   }
   const auto width = context.problem.v_width();
@@ -103,7 +104,8 @@ void propose_output(const Context& context, std::vector<Candidate>& candidates) 
     if (context.capture.heads == 1 && layout.parameters.front().name == "written") {
       continue;
     }
-    auto others = make_sample(context.problem, context.capture, {needed.begin(), needed.end()});
+    auto others = make_sample(context.problem, context.capture, {needed.begin(), needed.end()},
+                              {false, true});
     if (!others) {
       continue;
     }

@@ -13,7 +13,7 @@ namespace mla_scale::diagnose {
 
 void propose_phases(const Context& context, std::vector<Candidate>& candidates) {
   const bool prefix = std::any_of(context.rows.begin(), context.rows.end(), [&](std::size_t row) {
-    return context.sample.rows[row].prefix() > 0;
+    return context.sample.rows[row].prefix > 0;
   });
   if (!prefix) {
     return;
@@ -24,7 +24,7 @@ void propose_phases(const Context& context, std::vector<Candidate>& candidates) 
       Candidate candidate;
       candidate.mechanism = context.reference;
       candidate.mechanism.bend = [ratio, in_context](const Row& row, std::span<double> logits) {
-        const auto boundary = std::min(row.prefix(), logits.size());
+        const auto boundary = std::min(row.prefix, logits.size());
         const auto part = in_context ? logits.first(boundary) : logits.subspan(boundary);
         for (double& logit : part) {
           logit *= ratio;

@@ -252,7 +252,7 @@ std::vector<double> shifts(const Context& context) {
   }
   for (const auto index : context.rows) {
     const auto& row = context.sample.rows[index];
-    for (const double size : {static_cast<double>(row.prefix()), static_cast<double>(row.queries),
+    for (const double size : {static_cast<double>(row.prefix), static_cast<double>(row.queries),
                               static_cast<double>(row.keys)}) {
       tried.insert({size, -size});
     }

@@ -47,6 +47,18 @@ double misfit(const Context& context, std::size_t index, const std::vector<doubl
   return std::log1p(sum / (noise * noise * std::max(square, 1e-300)));
 }
 
+/// Softmax of the row as it should be, over its first `keys` keys; it sees no others.
+std::vector<double> probabilities(const Context& context, const Row& row, std::size_t keys) {
+  std::vector<double> weights;
+  context.predictor.logits(context.reference, row, weights);
+  weights.resize(std::min(weights.size(), keys));
+  const double total = log_sum_exp(weights);
+  for (double& weight : weights) {
+    weight = std::exp(weight - total);
+  }
+  return weights;
+}
+
 std::string mapping_text(const std::map<std::int64_t, std::int64_t>& source) {
   std::string text;
   for (const auto& [head, from] : source) {
@@ -68,7 +80,7 @@ void propose_permutation(const Context& context, bool whole, std::vector<Candida
   }
   std::sort(pairs.begin(), pairs.end());
   pairs.erase(std::unique(pairs.begin(), pairs.end()), pairs.end());
-  const auto others = make_sample(context.problem, context.capture, pairs);
+  const auto others = make_sample(context.problem, context.capture, pairs, {false, true});
   if (!others) {
     return;
   }
@@ -89,12 +101,7 @@ void propose_permutation(const Context& context, bool whole, std::vector<Candida
       if (whole) {
         out = predictor.predict(context.reference, other).out;
       } else {
-        std::vector<double> weights;
-        context.predictor.logits(context.reference, row, weights);
-        const double total = log_sum_exp(weights);
-        for (double& weight : weights) {
-          weight = std::exp(weight - total);
-        }
+        const auto weights = probabilities(context, row, other.keys);
         predictor.average(context.reference, other, weights.size(), 1, weights, out);
       }
       if (!out.empty()) {
@@ -128,7 +135,7 @@ void propose_permutation(const Context& context, bool whole, std::vector<Candida
   auto unique = source_pairs;
   std::sort(unique.begin(), unique.end());
   unique.erase(std::unique(unique.begin(), unique.end()), unique.end());
-  auto from = make_sample(context.problem, context.capture, unique);
+  auto from = make_sample(context.problem, context.capture, unique, {false, true});
   if (!from) {
     return;
   }
@@ -145,12 +152,7 @@ void propose_permutation(const Context& context, bool whole, std::vector<Candida
     auto prediction = whole ? other_predictor.predict(context.reference, other)
                             : context.predictor.predict(context.reference, row);
     if (!whole) {
-      std::vector<double> weights;
-      context.predictor.logits(context.reference, row, weights);
-      const double total = log_sum_exp(weights);
-      for (double& weight : weights) {
-        weight = std::exp(weight - total);
-      }
+      const auto weights = probabilities(context, row, other.keys);
       other_predictor.average(context.reference, other, weights.size(), 1, weights, prediction.out);
     }
     return prediction;

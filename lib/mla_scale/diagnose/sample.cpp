@@ -1,4 +1,5 @@
 #include <mla_scale/diagnose/sample.hpp>
+#include <mla_scale/reference/key_blocks.hpp>
 #include <mla_scale/reference/key_tiles.hpp>
 
 #include <Eigen/Core>
@@ -6,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <optional>
 #include <set>
 
 namespace mla_scale::diagnose {
@@ -14,13 +16,17 @@ namespace {
 
 using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
+/// Long rows may take so many times the budget, or nothing would be left of it for several heads.
+constexpr std::int64_t k_long_budget = 4;
+constexpr std::int64_t k_fewest_rows = 8; // of a head, below which fewer heads say more
+constexpr std::int64_t k_fewest_heads = 2;
+
 std::size_t unsigned_of(std::int64_t value) {
   return static_cast<std::size_t>(value);
 }
 
-/// Row numbers of one sequence in the order in which they are worth looking at.
-std::vector<std::int64_t> preferred_rows(const tensor::Sequence& sequence, std::int64_t limit) {
-  const auto count = sequence.query_end - sequence.query_begin;
+/// Which of `count` rows in a row are worth looking at, `limit` at most.
+std::vector<std::int64_t> preferred_rows(std::int64_t count, std::int64_t limit) {
   std::set<std::int64_t> chosen;
   if (count <= limit) {
     limit = count;
@@ -52,16 +58,54 @@ std::vector<std::int64_t> preferred_rows(const tensor::Sequence& sequence, std::
   return {chosen.begin(), chosen.end()};
 }
 
-void load_slot(const reference::Problem& problem, std::int64_t head,
-               const tensor::Sequence& sequence, Matrix& keys, std::vector<double>& values) {
-  reference::KeyTiles<double> tiles(problem, head);
-  const auto count = sequence.key_end - sequence.key_begin;
-  keys.resize(count, tiles.key_width());
-  values.assign(unsigned_of(count * tiles.value_width()), 0.0);
-  if (count > 0) {
-    tiles.load(sequence.key_begin, count, keys.data(), values.data());
-  }
+/// The problem's rows that belong to a sequence.
+std::vector<std::int64_t> rows_of(const reference::Problem& problem,
+                                  const tensor::Sequence& sequence) {
+  std::vector<std::int64_t> rows = problem.chosen_rows();
+  std::erase_if(rows, [&](std::int64_t row) {
+    return row < sequence.query_begin || row >= sequence.query_end;
+  });
+  return rows;
 }
+
+/// Where the keys of a head are read: the problem itself, or of a large capture a copy of this and
+/// the heads that come next.
+class NearKeys {
+public:
+  NearKeys(const reference::Problem& problem, const std::vector<HeadRow>& pairs, std::int64_t keys,
+           reference::Copied copied)
+      : m_problem(problem), m_keys(keys), m_copied(copied) {
+    for (const auto& pair : pairs) {
+      if (m_heads.empty() || m_heads.back() != pair.first) {
+        m_heads.push_back(pair.first);
+      }
+    }
+  }
+
+  const reference::Problem& of(std::int64_t head) {
+    if (!reference::is_large(m_problem)) {
+      return m_problem;
+    }
+    const auto at = std::lower_bound(m_heads.begin(), m_heads.end(), head) - m_heads.begin();
+    if (at >= m_end) {
+      m_copy.reset();
+      m_end =
+          std::min(at + reference::heads_to_copy(m_problem, m_keys, m_copied), std::ssize(m_heads));
+      m_copy = reference::copy_keys(
+          m_problem, std::span(m_heads).subspan(unsigned_of(at), unsigned_of(m_end - at)), m_keys,
+          m_copied);
+    }
+    return *m_copy;
+  }
+
+private:
+  const reference::Problem& m_problem;
+  std::int64_t m_keys;
+  reference::Copied m_copied;
+  std::vector<std::int64_t> m_heads; // ascending
+  std::int64_t m_end = 0;            // of them, those copied so far
+  std::optional<reference::Problem> m_copy;
+};
 
 std::vector<double> squares(const std::vector<double>& values, std::size_t width) {
   std::vector<double> result(width == 0 ? 0 : values.size() / width, 0.0);
@@ -76,10 +120,27 @@ std::vector<double> squares(const std::vector<double>& values, std::size_t width
 
 } // namespace
 
+std::size_t rows_with_values(const Sample& sample, std::size_t most) {
+  constexpr std::size_t k_most_values = std::size_t{32} << 20;
+  constexpr std::size_t k_fewest = 4;
+  std::size_t longest = 1;
+  for (const Row& row : sample.rows) {
+    longest = std::max(longest, row.keys);
+  }
+  return std::min(most, std::max(k_most_values / (longest * sample.width), k_fewest));
+}
+
 std::vector<HeadRow> choose_rows(const reference::Problem& problem, std::int64_t heads,
                                  std::int64_t budget, const std::vector<HeadRow>& suspects) {
   const auto all_heads = problem.chosen_heads();
-  const auto count = std::min<std::int64_t>(heads, std::ssize(all_heads));
+  std::int64_t total_keys = 0; // of one row of each sequence
+  for (const auto& sequence : problem.sequences) {
+    total_keys += sequence.key_end - sequence.key_begin;
+  }
+  const std::int64_t most_logits = k_long_budget * budget;
+  const std::int64_t affordable =
+      most_logits / std::max(k_fewest_rows * total_keys, std::int64_t{1});
+  const auto count = std::min({heads, std::ssize(all_heads), std::max(k_fewest_heads, affordable)});
   std::set<std::int64_t> chosen_heads;
   for (const auto& [head, row] : suspects) {
     if (2 * std::ssize(chosen_heads) < count
@@ -93,32 +154,26 @@ std::vector<HeadRow> choose_rows(const reference::Problem& problem, std::int64_t
       chosen_heads.insert(all_heads[unsigned_of(at)]);
     }
   }
-  std::set<std::int64_t> allowed;
-  if (!problem.rows.empty()) {
-    allowed.insert(problem.rows.begin(), problem.rows.end());
-  }
-  std::int64_t total_keys = 0; // of one row of each sequence
-  for (const auto& sequence : problem.sequences) {
-    total_keys += sequence.key_end - sequence.key_begin;
-  }
   std::vector<HeadRow> pairs;
   if (count == 0 || total_keys == 0) {
     return pairs;
   }
   const auto rows_each = std::clamp<std::int64_t>(budget / (count * total_keys), 4, 256);
   for (const auto& sequence : problem.sequences) {
-    for (const auto local : preferred_rows(sequence, rows_each)) {
-      const auto row = sequence.query_begin + local;
-      if (allowed.empty() || allowed.contains(row)) {
-        for (const auto head : chosen_heads) {
-          pairs.emplace_back(head, row);
-        }
+    const auto rows = rows_of(problem, sequence);
+    for (const auto at : preferred_rows(std::ssize(rows), rows_each)) {
+      for (const auto head : chosen_heads) {
+        pairs.emplace_back(head, rows[unsigned_of(at)]);
       }
     }
   }
   constexpr std::size_t k_most_suspects = 32;
+  std::int64_t logits = std::ssize(pairs) * total_keys / std::ssize(problem.sequences);
   for (std::size_t at = 0; at < std::min(k_most_suspects, suspects.size()); ++at) {
-    if (chosen_heads.contains(suspects[at].first)) {
+    const auto sequence = problem.sequence_of(suspects[at].second);
+    const std::int64_t more = sequence ? count * (sequence->key_end - sequence->key_begin) : 0;
+    if (chosen_heads.contains(suspects[at].first) && logits + more <= most_logits) {
+      logits += more;
       for (const auto head : chosen_heads) {
         pairs.emplace_back(head, suspects[at].second);
       }
@@ -129,94 +184,163 @@ std::vector<HeadRow> choose_rows(const reference::Problem& problem, std::int64_t
   return pairs;
 }
 
-Result<Sample> make_sample(const reference::Problem& problem, const tensor::Capture& capture,
-                           const std::vector<HeadRow>& pairs) {
-  if (auto valid = reference::validate(problem); !valid) {
-    return valid.error();
-  }
-  Sample sample;
-  sample.width = unsigned_of(problem.v_width());
-  const auto positions = reference::query_positions(capture);
-  auto logits = std::make_shared<LogitSet>();
-  auto values = std::make_shared<ValueSet>();
-  const auto nope = problem.nope_width();
-  const auto rope = problem.qk_rope_head_dim;
-  Matrix keys;
-  std::vector<double> query(unsigned_of(nope + rope));
-  std::vector<double> out(sample.width);
-  const double natural = capture.lse_base == tensor::LseBase::two ? std::numbers::ln2 : 1.0;
+namespace {
+
+std::size_t sequence_index_of(const reference::Problem& problem, std::int64_t row) {
+  const auto found = std::find_if(problem.sequences.begin(), problem.sequences.end(),
+                                  [&](const tensor::Sequence& sequence) {
+                                    return row >= sequence.query_begin && row < sequence.query_end;
+                                  });
+  return static_cast<std::size_t>(std::distance(problem.sequences.begin(), found));
+}
+
+/// Keys of the sequence of a row that a sample must hold for it.
+std::int64_t keys_held(const reference::Problem& problem, const tensor::Sequence& sequence,
+                       std::int64_t row, Held held) {
+  return held.future_keys ? sequence.key_end - sequence.key_begin
+                          : problem.visible_keys(sequence, row);
+}
+
+/// Key rows of the capture, from its first, that a sample reads.
+std::int64_t keys_read(const reference::Problem& problem, const std::vector<HeadRow>& pairs,
+                       Held held) {
+  std::int64_t keys = 0;
   for (const auto& pair : pairs) {
-    const std::int64_t head = pair.first;
-    const std::int64_t row_number = pair.second;
-    const auto found = std::find_if(
-        problem.sequences.begin(), problem.sequences.end(), [&](const tensor::Sequence& sequence) {
-          return row_number >= sequence.query_begin && row_number < sequence.query_end;
-        });
-    if (found == problem.sequences.end()) {
-      continue;
+    if (const auto sequence = problem.sequence_of(pair.second)) {
+      keys = std::max(keys, sequence->key_begin + keys_held(problem, *sequence, pair.second, held));
     }
-    const auto sequence_index =
-        static_cast<std::size_t>(std::distance(problem.sequences.begin(), found));
-    const std::pair slot_name{head, sequence_index};
-    if (sample.slots.empty() || sample.slots.back() != slot_name) {
-      sample.slots.push_back(slot_name);
-      load_slot(problem, head, *found, keys, values->values.emplace_back());
-      values->squared.push_back(squares(values->values.back(), sample.width));
+  }
+  return keys;
+}
+
+/// Fills in a sample slot by slot, a slot being the rows of one head and sequence.
+class SampleBuilder {
+public:
+  SampleBuilder(const reference::Problem& problem, const tensor::Capture& capture, Held held)
+      : m_problem(problem), m_capture(capture), m_held(held),
+        m_positions(reference::query_positions(capture)) {
+    m_sample.width = unsigned_of(problem.v_width());
+  }
+
+  /// Pairs [first, last) of one head and one sequence, whose keys are read from `near`.
+  void add_slot(const reference::Problem& near, std::span<const HeadRow> pairs,
+                std::size_t sequence_index) {
+    const tensor::Sequence& sequence = m_problem.sequences[sequence_index];
+    const std::int64_t head = pairs.front().first;
+    const std::int64_t count = keys_held(m_problem, sequence, pairs.back().second, m_held);
+    m_sample.slots.emplace_back(head, sequence_index);
+    load_keys(near, head, sequence.key_begin, count);
+    for (const auto& pair : pairs) {
+      add_row(pair, sequence, sequence_index, count);
     }
+  }
+
+  Sample take() {
+    m_sample.logits = std::make_shared<const LogitSet>(std::move(m_logits));
+    m_sample.values = std::make_shared<const ValueSet>(std::move(m_values));
+    return std::move(m_sample);
+  }
+
+private:
+  void load_keys(const reference::Problem& near, std::int64_t head, std::int64_t first,
+                 std::int64_t count) {
+    reference::KeyTiles<double> tiles(near, head);
+    m_keys.resize(count, tiles.key_width());
+    std::vector<double>& values = m_values.values.emplace_back();
+    values.assign(m_held.values ? unsigned_of(count * tiles.value_width()) : 0, 0.0);
+    if (count > 0) {
+      tiles.load(first, count, m_keys.data(), m_held.values ? values.data() : nullptr);
+    }
+    m_values.squared.push_back(squares(values, m_sample.width));
+  }
+
+  void add_row(const HeadRow& pair, const tensor::Sequence& sequence, std::size_t sequence_index,
+               std::int64_t keys) {
     Row row;
-    row.head = head;
-    row.row = row_number;
+    row.head = pair.first;
+    row.row = pair.second;
     row.sequence = sequence_index;
-    row.slot = sample.slots.size() - 1;
-    row.keys = unsigned_of(found->key_end - found->key_begin);
-    row.visible = unsigned_of(problem.visible_keys(*found, row_number));
-    row.local = unsigned_of(row_number - found->query_begin);
-    row.queries = unsigned_of(found->query_end - found->query_begin);
-    row.offset = logits->nope.size();
-    row.factor =
-        problem.query_factors.empty() ? 1.0 : problem.query_factors[unsigned_of(row_number)];
-    row.position = unsigned_of(row_number) < positions.size()
-                       ? static_cast<double>(positions[unsigned_of(row_number)])
-                       : 0.0;
-    problem.q.read(row_number, head, 0, nope + rope, query.data());
+    row.slot = m_sample.slots.size() - 1;
+    row.keys = unsigned_of(keys);
+    row.visible = unsigned_of(m_problem.visible_keys(sequence, row.row));
+    row.local = unsigned_of(row.row - sequence.query_begin);
+    row.queries = unsigned_of(sequence.query_end - sequence.query_begin);
+    row.prefix = unsigned_of(sequence.key_end - sequence.key_begin) - row.queries;
+    row.offset = m_logits.nope.size();
+    const auto at = unsigned_of(row.row);
+    row.factor = m_problem.query_factors.empty() ? 1.0 : m_problem.query_factors[at];
+    row.position = at < m_positions.size() ? static_cast<double>(m_positions[at]) : 0.0;
+    add_logits(row);
+    add_captured(row);
+    row.freedom = std::clamp(static_cast<double>(row.visible) / 4.0, 1.0, 24.0);
+    m_sample.any_out = m_sample.any_out || row.has_out;
+    m_sample.any_lse = m_sample.any_lse || row.has_lse;
+    m_sample.rows.push_back(row);
+  }
+
+  void add_logits(const Row& row) {
+    const auto nope = m_problem.nope_width();
+    const auto rope = m_problem.qk_rope_head_dim;
+    std::vector<double> query(unsigned_of(nope + rope));
+    m_problem.q.read(row.row, row.head, 0, nope + rope, query.data());
     const Eigen::Map<const Eigen::VectorXd> q(query.data(), nope + rope);
-    const Eigen::VectorXd u = keys.leftCols(nope) * q.head(nope);
-    const Eigen::VectorXd w = keys.rightCols(rope) * q.tail(rope);
-    logits->nope.insert(logits->nope.end(), u.begin(), u.end());
-    logits->rope.insert(logits->rope.end(), w.begin(), w.end());
-    if (capture.out) {
-      capture.out->read(row_number, head, 0, problem.v_width(), out.data());
+    const Eigen::VectorXd u = m_keys.leftCols(nope) * q.head(nope);
+    const Eigen::VectorXd w = m_keys.rightCols(rope) * q.tail(rope);
+    m_logits.nope.insert(m_logits.nope.end(), u.begin(), u.end());
+    m_logits.rope.insert(m_logits.rope.end(), w.begin(), w.end());
+  }
+
+  void add_captured(Row& row) {
+    std::vector<double> out(m_sample.width, 0.0);
+    if (m_capture.out) {
+      m_capture.out->read(row.row, row.head, 0, m_problem.v_width(), out.data());
       row.has_out = std::all_of(out.begin(), out.end(), [](double x) { return std::isfinite(x); });
       for (const double x : out) {
         row.out_squared += x * x;
       }
-    } else {
-      std::fill(out.begin(), out.end(), 0.0);
     }
-    sample.out.insert(sample.out.end(), out.begin(), out.end());
-    if (capture.lse) {
-      row.lse = capture.lse->at(row_number, head, 0) * natural;
+    m_sample.out.insert(m_sample.out.end(), out.begin(), out.end());
+    if (m_capture.lse) {
+      const double natural = m_capture.lse_base == tensor::LseBase::two ? std::numbers::ln2 : 1.0;
+      row.lse = m_capture.lse->at(row.row, row.head, 0) * natural;
       row.has_lse = std::isfinite(row.lse);
     }
-    row.freedom = std::clamp(static_cast<double>(row.visible) / 4.0, 1.0, 24.0);
-    sample.any_out = sample.any_out || row.has_out;
-    sample.any_lse = sample.any_lse || row.has_lse;
-    sample.rows.push_back(row);
   }
-  sample.logits = std::move(logits);
-  sample.values = std::move(values);
-  return sample;
-}
 
-ValueSet load_values(const reference::Problem& problem,
-                     const std::vector<std::pair<std::int64_t, std::size_t>>& slots) {
-  ValueSet set;
-  Matrix keys;
-  for (const auto& [head, sequence] : slots) {
-    load_slot(problem, head, problem.sequences[sequence], keys, set.values.emplace_back());
-    set.squared.push_back(squares(set.values.back(), unsigned_of(problem.v_width())));
+  const reference::Problem& m_problem;
+  const tensor::Capture& m_capture;
+  Held m_held;
+  std::vector<std::int64_t> m_positions;
+  Sample m_sample;
+  LogitSet m_logits;
+  ValueSet m_values;
+  Matrix m_keys; // of the slot
+};
+
+} // namespace
+
+Result<Sample> make_sample(const reference::Problem& problem, const tensor::Capture& capture,
+                           const std::vector<HeadRow>& pairs, Held held) {
+  if (auto valid = reference::validate(problem); !valid) {
+    return valid.error();
   }
-  return set;
+  NearKeys near(problem, pairs, keys_read(problem, pairs, held),
+                held.values ? reference::Copied::both : reference::Copied::keys);
+  SampleBuilder builder(problem, capture, held);
+  for (std::size_t first = 0; first < pairs.size();) {
+    const auto sequence = sequence_index_of(problem, pairs[first].second);
+    std::size_t last = first + 1;
+    while (last < pairs.size() && pairs[last].first == pairs[first].first
+           && sequence_index_of(problem, pairs[last].second) == sequence) {
+      ++last;
+    }
+    if (sequence < problem.sequences.size()) {
+      builder.add_slot(near.of(pairs[first].first), std::span(pairs).subspan(first, last - first),
+                       sequence);
+    }
+    first = last;
+  }
+  return builder.take();
 }
 
 } // namespace mla_scale::diagnose

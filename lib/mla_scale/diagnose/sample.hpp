@@ -18,10 +18,11 @@ struct Row {
   std::int64_t row = 0;
   std::size_t sequence = 0;
   std::size_t slot = 0;     ///< which (head, sequence) its values are
-  std::size_t keys = 0;     ///< of the sequence
+  std::size_t keys = 0;     ///< of the sequence that the sample holds
   std::size_t visible = 0;  ///< keys it should see, from the sequence's first
   std::size_t local = 0;    ///< row's place among the query rows of the sequence
   std::size_t queries = 0;  ///< query rows of the sequence
+  std::size_t prefix = 0;   ///< keys of the sequence before its first query row
   std::size_t offset = 0;   ///< of its logits in a LogitSet
   double factor = 1.0;      ///< the model's own query factor
   double position = 0.0;    ///< of the query, for temperatures
@@ -30,9 +31,6 @@ struct Row {
   double lse = 0.0;         ///< captured, natural logarithm
   double out_squared = 0.0; ///< |captured out|²
   double freedom = 1.0;     ///< independent errors that this row's output counts for
-
-  /// Keys before the first query row: the prefix.
-  [[nodiscard]] std::size_t prefix() const { return keys - queries; }
 };
 
 /// Unscaled parts of the logits of all rows, at Row::offset.
@@ -63,23 +61,31 @@ struct Sample {
   }
 };
 
+/// `most`, or so many rows that the values of all their keys take 256 MiB, four or more.
+[[nodiscard]] std::size_t rows_with_values(const Sample& sample, std::size_t most);
+
 using HeadRow = std::pair<std::int64_t, std::int64_t>;
 
 /// At most `heads` heads (those of `suspects` first, half of them at most) and about `budget`
-/// logits: rows spread evenly, with the first and last rows of every sequence and those beside
-/// multiples of 64 first. Sorted.
+/// logits, four times as many where rows are long and with the rows of `suspects`: rows spread
+/// evenly, with the first and last rows of every sequence and those beside multiples of 64 first.
+/// Of long sequences fewer heads, two or more. Sorted.
 [[nodiscard]] std::vector<HeadRow> choose_rows(const reference::Problem& problem,
                                                std::int64_t heads, std::int64_t budget,
                                                const std::vector<HeadRow>& suspects = {});
 
-/// The sample of given (head, row) pairs, sorted by head, then row.
+/// What a sample holds beside the logits of the keys that its rows see.
+struct Held {
+  bool future_keys = true; ///< all keys of the sequence, for hypotheses that move the mask
+  bool values = true;
+};
+
+/// The sample of given (head, row) pairs, sorted by head, then row. Of a large capture
+/// (reference::is_large()) the keys are copied for several heads at a time, so that the file is
+/// read once for as many heads as have theirs in 256 MiB.
 /// Errors: those of reference::validate().
 [[nodiscard]] Result<Sample> make_sample(const reference::Problem& problem,
                                          const tensor::Capture& capture,
-                                         const std::vector<HeadRow>& pairs);
-
-/// Values of other (head, sequence) pairs, as [keys, width] each.
-[[nodiscard]] ValueSet load_values(const reference::Problem& problem,
-                                   const std::vector<std::pair<std::int64_t, std::size_t>>& slots);
+                                         const std::vector<HeadRow>& pairs, Held held = {});
 
 } // namespace mla_scale::diagnose

@@ -1,5 +1,6 @@
 #include <mla_scale/core/parallel.hpp>
 #include <mla_scale/reference/attention.hpp>
+#include <mla_scale/reference/key_blocks.hpp>
 #include <mla_scale/reference/work_units.hpp>
 #include <mla_scale/reference/worker.hpp>
 
@@ -13,43 +14,156 @@
 namespace mla_scale::reference {
 namespace {
 
+constexpr std::size_t k_state_bytes = std::size_t{64} << 20;
 constexpr double k_minus_infinity = -std::numeric_limits<double>::infinity();
 
 std::size_t size(std::int64_t count) {
   return static_cast<std::size_t>(count);
 }
 
+/// Workers that are not at work. A worker's buffers are worth keeping: the first touch of fresh
+/// memory is dear.
 template <typename Real>
-void run_units(const Problem& problem, const std::vector<Unit>& units,
-               const BlockConsumer& consumer) {
-  std::size_t most_rows = 0;
-  for (const Unit& unit : units) {
-    most_rows = std::max(most_rows, unit.rows.size() * unit.heads.size());
+class Workers {
+public:
+  Workers(const Problem& problem, const std::vector<Unit>& units) : m_problem(problem) {
+    for (const Unit& unit : units) {
+      m_most_rows = std::max(m_most_rows, unit.rows.size() * unit.heads.size());
+    }
   }
-  // A worker's buffers are worth keeping: the first touch of fresh memory is dear.
-  std::vector<std::unique_ptr<Worker<Real>>> idle;
-  std::mutex idle_guard;
-  parallel_for(units.size(), static_cast<unsigned>(problem.threads), [&](std::size_t unit) {
+
+  template <typename Use>
+  void with(const Use& use) {
     std::unique_ptr<Worker<Real>> worker;
     {
-      const std::lock_guard lock(idle_guard);
-      if (!idle.empty()) {
-        worker = std::move(idle.back());
-        idle.pop_back();
+      const std::lock_guard lock(m_guard);
+      if (!m_idle.empty()) {
+        worker = std::move(m_idle.back());
+        m_idle.pop_back();
       }
     }
     if (worker == nullptr) {
-      worker = std::make_unique<Worker<Real>>(problem, static_cast<std::int64_t>(most_rows));
+      worker = std::make_unique<Worker<Real>>(m_problem, static_cast<std::int64_t>(m_most_rows));
     }
-    worker->run(units[unit], consumer);
-    const std::lock_guard lock(idle_guard);
-    idle.push_back(std::move(worker));
+    use(*worker);
+    const std::lock_guard lock(m_guard);
+    m_idle.push_back(std::move(worker));
+  }
+
+private:
+  const Problem& m_problem;
+  std::size_t m_most_rows = 0;
+  std::vector<std::unique_ptr<Worker<Real>>> m_idle;
+  std::mutex m_guard;
+};
+
+/// One computation: what all its units need.
+struct Run {
+  const Problem& problem;
+  const BlockConsumer& consumer;
+  const PairsDone& done;
+
+  void each(std::size_t count, const std::function<void(std::size_t)>& body) const {
+    parallel_for(count, static_cast<unsigned>(problem.threads), body);
+  }
+  void tell(double pairs) const {
+    if (done) {
+      done(pairs);
+    }
+  }
+};
+
+template <typename Real>
+void run_units(const Run& run, const std::vector<Unit>& units) {
+  Workers<Real> workers(run.problem, units);
+  run.each(units.size(), [&](std::size_t unit) {
+    workers.with([&](Worker<Real>& worker) { worker.run(units[unit], run.consumer); });
+    run.tell(units[unit].pairs);
   });
+}
+
+/// Keys that a unit's rows see.
+std::int64_t keys_seen(const Problem& problem, const Unit& unit) {
+  return unit.rows.empty() ? 0 : problem.visible_keys(unit.sequence, unit.rows.back());
+}
+
+/// Pairs of the unit whose key is one of the first `keys` of the sequence.
+double pairs_before(const Problem& problem, const Unit& unit, std::int64_t keys) {
+  double pairs = 0.0;
+  for (const std::int64_t row : unit.rows) {
+    pairs += static_cast<double>(std::min(problem.visible_keys(unit.sequence, row), keys));
+  }
+  return pairs * static_cast<double>(unit.heads.size());
+}
+
+/// Units of one sequence, over the same keys block by block.
+template <typename Real>
+void run_group(const Run& run, std::span<const Unit> units, Workers<Real>& workers) {
+  const Problem& problem = run.problem;
+  std::size_t bytes = 0;
+  std::int64_t keys = 0;
+  for (const Unit& unit : units) {
+    bytes += Worker<Real>::state_bytes(problem, unit);
+    keys = std::max(keys, keys_seen(problem, unit));
+  }
+  Arena arena(bytes);
+  std::vector<OnlineSoftmax<Real>> states;
+  for (const Unit& unit : units) {
+    states.push_back(Worker<Real>::start(problem, unit, arena));
+  }
+  const std::int64_t block = std::min(keys_per_block(problem), keys);
+  const std::int64_t first_key = units.front().sequence.key_begin;
+  expect_keys(problem, first_key, block);
+  for (std::int64_t begin = 0; begin < keys; begin += block) {
+    const std::int64_t end = std::min(begin + block, keys);
+    expect_keys(problem, first_key + end, std::min(block, keys - end));
+    run.each(units.size(), [&](std::size_t i) {
+      if (begin < keys_seen(problem, units[i])) {
+        workers.with([&](Worker<Real>& worker) { worker.attend(units[i], states[i], begin, end); });
+        run.tell(pairs_before(problem, units[i], end) - pairs_before(problem, units[i], begin));
+      }
+    });
+  }
+  run.each(units.size(), [&](std::size_t i) {
+    workers.with([&](Worker<Real>& worker) { worker.finish(units[i], states[i], run.consumer); });
+  });
+}
+
+/// Runs units in groups that have their states in memory.
+template <typename Real>
+void run_in_blocks(const Run& run, std::vector<Unit> units) {
+  std::stable_sort(units.begin(), units.end(),
+                   [](const Unit& a, const Unit& b) { return a.rows.front() < b.rows.front(); });
+  Workers<Real> workers(run.problem, units);
+  for (std::size_t first = 0; first < units.size();) {
+    std::size_t last = first;
+    std::size_t bytes = 0;
+    while (last < units.size()
+           && units[last].sequence.key_begin == units[first].sequence.key_begin) {
+      bytes += Worker<Real>::state_bytes(run.problem, units[last]);
+      if (bytes > k_state_bytes && last > first) {
+        break;
+      }
+      ++last;
+    }
+    run_group(run, std::span(units).subspan(first, last - first), workers);
+    first = last;
+  }
+}
+
+template <typename Real>
+void run_all(const Run& run, const std::vector<Unit>& units) {
+  const Problem& problem = run.problem;
+  if (problem.key_chunk == 0 && (problem.key_block > 0 || is_large(problem))) {
+    run_in_blocks<Real>(run, units);
+  } else {
+    run_units<Real>(run, units);
+  }
 }
 
 } // namespace
 
-Result<Work> attend(const Problem& asked, const BlockConsumer& consumer) {
+Result<Work> attend(const Problem& asked, const BlockConsumer& consumer, const PairsDone& done) {
   if (const auto valid = validate(asked); !valid) {
     return valid.error();
   }
@@ -58,10 +172,11 @@ Result<Work> attend(const Problem& asked, const BlockConsumer& consumer) {
   const std::vector<std::int64_t> heads = problem.chosen_heads();
   const std::vector<std::int64_t> rows = problem.chosen_rows();
   const std::vector<Unit> units = cut(problem, heads, rows);
+  const Run run{problem, consumer, done};
   if (problem.precision == Precision::f64) {
-    run_units<double>(problem, units, consumer);
+    run_all<double>(run, units);
   } else {
-    run_units<float>(problem, units, consumer);
+    run_all<float>(run, units);
   }
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   return Work{elapsed.count(), count_flops(problem, units)};

@@ -21,6 +21,10 @@ struct OutputBlock {
 /// Receives each (head, row) exactly once, in any order, from several threads at a time.
 using BlockConsumer = std::function<void(const OutputBlock&)>;
 
+/// Told, from several threads at a time, that so many more pairs of a query row and a key that it
+/// sees are done; may be empty.
+using PairsDone = std::function<void(double pairs)>;
+
 /// What a computation cost.
 struct Work {
   double seconds = 0.0;
@@ -31,8 +35,12 @@ struct Work {
 /// scratch memory does not grow with the number of queries or keys. Inputs are read and converted a
 /// tile at a time. The numbers do not depend on the number of threads. Few rows of a latent problem
 /// are computed in absorbed form: in_cheapest_form().
+///
+/// Of a large capture (is_large()), keys are walked block by block, all heads in a block, so that
+/// the file is read once for as many rows of all heads as have their state in 64 MiB.
 /// Errors: those of validate().
-[[nodiscard]] Result<Work> attend(const Problem& problem, const BlockConsumer& consumer);
+[[nodiscard]] Result<Work> attend(const Problem& problem, const BlockConsumer& consumer,
+                                  const PairsDone& done = {});
 
 /// Outputs of a whole problem, held in memory.
 struct Attention {

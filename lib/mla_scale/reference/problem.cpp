@@ -238,8 +238,8 @@ Result<void> validate(const Problem& problem) {
       && static_cast<std::int64_t>(problem.sinks.size()) != problem.q.heads) {
     return usage_error("there must be one sink for each head");
   }
-  if (problem.key_chunk < 0 || problem.threads < 0) {
-    return usage_error("chunk size and number of threads cannot be negative");
+  if (problem.key_chunk < 0 || problem.key_block < 0 || problem.threads < 0) {
+    return usage_error("chunk size, block size and number of threads cannot be negative");
   }
   if (problem.kernel == nullptr) {
     if (const auto kernel = chosen_kernel(); !kernel) {

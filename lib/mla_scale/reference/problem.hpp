@@ -45,6 +45,9 @@ struct Problem {
   std::vector<double> sinks;  ///< logit of a key without value, one for each head; empty: none
   bool causal = true;         ///< bottom-right aligned
   std::int64_t key_chunk = 0; ///< keys a chunk, chunks merged by their lse; 0: one pass
+  /// Keys that all heads walk before the next ones, see keys_per_block(). 0: chosen by size. The
+  /// result does not depend on it.
+  std::int64_t key_block = 0;
 
   std::vector<std::int64_t> heads; ///< ascending; empty: all
   std::vector<std::int64_t> rows;  ///< query rows, ascending; empty: all

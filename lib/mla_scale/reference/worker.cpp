@@ -8,13 +8,45 @@
 namespace mla_scale::reference {
 namespace {
 
-// With values a tile of doubles takes 0.3 MB, in absorbed form 0.6 MB: the second cache holds it
-// while the panels pass.
-constexpr std::int64_t k_tile_keys = 128;
 constexpr double k_minus_infinity = -std::numeric_limits<double>::infinity();
 
 std::size_t size(std::int64_t count) {
   return static_cast<std::size_t>(count);
+}
+
+std::int64_t value_width_of(const Problem& problem) {
+  return problem.form == Form::absorbed ? problem.kv_c->width : problem.v_width();
+}
+
+template <typename Real>
+std::size_t bytes_of_state(std::int64_t rows, std::int64_t average_rows) {
+  return Arena::bytes_for<Real>(rows) + Arena::bytes_for<double>(rows)
+         + Arena::bytes_for<Real>(rows * average_rows);
+}
+
+/// A state in which no key was seen yet.
+template <typename Real>
+void clear(const OnlineSoftmax<Real>& state, std::int64_t rows, std::int64_t average_rows) {
+  std::fill_n(state.maximum, rows, -std::numeric_limits<Real>::infinity());
+  std::fill_n(state.sum, rows, 0.0);
+  std::fill_n(state.average, rows * average_rows, Real{0});
+}
+
+template <typename Real>
+OnlineSoftmax<Real> take_state(Arena& arena, std::int64_t rows, std::int64_t average_rows) {
+  OnlineSoftmax<Real> state;
+  state.maximum = arena.take<Real>(rows);
+  state.sum = arena.take<double>(rows);
+  state.average = arena.take<Real>(rows * average_rows);
+  return state;
+}
+
+/// Rows of a unit's panels, lanes without a row included.
+template <typename Real>
+std::int64_t panel_rows(const Problem& problem, const Unit& unit) {
+  const std::int64_t lanes = functions_of<Real>(problem.kernel_in_use()).lanes;
+  const auto rows = static_cast<std::int64_t>(unit.rows.size() * unit.heads.size());
+  return (rows + lanes - 1) / lanes * lanes;
 }
 
 } // namespace
@@ -25,31 +57,29 @@ Worker<Real>::Worker(const Problem& problem, std::int64_t most_rows)
   const std::int64_t lanes = m_kernel.lanes;
   const bool absorbed = problem.form == Form::absorbed;
   m_key_width = absorbed ? problem.kv_c->width + problem.qk_rope_head_dim : problem.q.width;
-  m_value_width = absorbed ? problem.kv_c->width : problem.v_width();
+  m_value_width = value_width_of(problem);
   m_average_rows = m_value_width + k_kernel_slack;
   const std::int64_t rows = (most_rows + lanes - 1) / lanes * lanes;
   const std::int64_t tile = k_tile_keys + k_kernel_slack;
   const std::int64_t query = rows * m_key_width;
-  const std::int64_t average = rows * m_average_rows;
   const std::int64_t key = tile * m_key_width;
   // The kernel reads on by columns of the last value, too.
   const std::int64_t value = absorbed ? 0 : tile * m_value_width;
   const std::int64_t scratch = lanes * std::max(tile, problem.v_width() + k_kernel_slack);
   const std::int64_t one_panel = lanes * (m_key_width + k_kernel_slack);
   const std::int64_t out = rows * problem.v_width();
-  std::size_t bytes = Arena::bytes_for<double>(rows) + Arena::bytes_for<double>(out);
-  for (const std::int64_t count : {query, average, rows, key, value, scratch, one_panel}) {
+  std::size_t bytes = bytes_of_state<Real>(rows, m_average_rows) + Arena::bytes_for<double>(out);
+  for (const std::int64_t count : {query, key, value, scratch, one_panel}) {
     bytes += Arena::bytes_for<Real>(count);
   }
   m_arena = Arena(bytes);
   m_query = m_arena.take<Real>(query);
-  m_average = m_arena.take<Real>(average);
-  m_maximum = m_arena.take<Real>(rows);
+  m_own = take_state<Real>(m_arena, rows, m_average_rows);
+  m_state = m_own;
   m_key = m_arena.take<Real>(key);
   m_value = absorbed ? m_key : m_arena.take<Real>(value);
   m_scratch = m_arena.take<Real>(scratch);
   m_one_panel = m_arena.take<Real>(one_panel);
-  m_sum = m_arena.take<double>(rows);
   m_out = m_arena.take<double>(out);
 }
 
@@ -95,27 +125,22 @@ void Worker<Real>::attend_tile(std::int64_t first, std::int64_t count) {
       keys = std::max(keys, m_visible[size(lane)]);
     }
     if (keys > 0) {
-      m_kernel.attend({keys, m_key_width, m_value_width, m_query + panel * lanes * m_key_width,
-                       m_key, m_key_width, m_value,
-                       m_heads.front().values_in_keys() ? m_key_width : m_value_width,
-                       m_visible.data(), m_maximum + panel * lanes, m_sum + panel * lanes,
-                       m_average + panel * lanes * m_average_rows, m_scratch});
+      m_kernel.attend(
+          {keys, m_key_width, m_value_width, m_query + panel * lanes * m_key_width, m_key,
+           m_key_width, m_value, m_heads.front().values_in_keys() ? m_key_width : m_value_width,
+           m_visible.data(), m_state.maximum + panel * lanes, m_state.sum + panel * lanes,
+           m_state.average + panel * lanes * m_average_rows, m_scratch});
     }
   }
 }
 
 template <typename Real>
 void Worker<Real>::attend_keys(const Unit& unit, std::int64_t begin, std::int64_t end) {
-  const std::int64_t lanes = panels() * m_kernel.lanes;
-  std::fill_n(m_maximum, lanes, -std::numeric_limits<Real>::infinity());
-  std::fill_n(m_sum, lanes, 0.0);
-  std::fill_n(m_average, lanes * m_average_rows, Real{0});
   for (std::int64_t first = begin; first < end; first += k_tile_keys) {
     const std::int64_t count = std::min(k_tile_keys, end - first);
     m_heads.front().load(unit.sequence.key_begin + first, count, m_key, m_value);
     attend_tile(first, count);
   }
-  divide_by_sum();
 }
 
 template <typename Real>
@@ -124,13 +149,13 @@ void Worker<Real>::divide_by_sum() {
   std::vector<Real> shares(size(lanes));
   for (std::int64_t panel = 0; panel < panels(); ++panel) {
     for (std::int64_t lane = 0; lane < lanes; ++lane) {
-      const double sum = m_sum[panel * lanes + lane];
+      const double sum = m_state.sum[panel * lanes + lane];
       shares[size(lane)] = sum == 0.0 ? Real{0} : static_cast<Real>(1.0 / sum);
       m_lse[size(panel * lanes + lane)] =
           sum == 0.0 ? k_minus_infinity
-                     : static_cast<double>(m_maximum[panel * lanes + lane]) + std::log(sum);
+                     : static_cast<double>(m_state.maximum[panel * lanes + lane]) + std::log(sum);
     }
-    Real* const averages = m_average + panel * lanes * m_average_rows;
+    Real* const averages = m_state.average + panel * lanes * m_average_rows;
     for (std::int64_t c = 0; c < m_value_width; ++c) {
       for (std::int64_t lane = 0; lane < lanes; ++lane) {
         averages[c * lanes + lane] *= shares[size(lane)];
@@ -144,7 +169,7 @@ void Worker<Real>::merge_chunk() {
   const std::int64_t lanes = m_kernel.lanes;
   std::vector<double> partial(size(m_value_width));
   for (std::int64_t row = 0; row < m_rows; ++row) {
-    const Real* const average = m_average + place(row, m_average_rows);
+    const Real* const average = m_state.average + place(row, m_average_rows);
     for (std::int64_t c = 0; c < m_value_width; ++c) {
       partial[size(c)] = static_cast<double>(average[c * lanes]);
     }
@@ -159,11 +184,13 @@ void Worker<Real>::attend_chunks(const Unit& unit, std::int64_t keys) {
   m_merged.assign(size(m_rows * m_value_width), 0.0);
   m_merged_lse.assign(size(panels() * lanes), k_minus_infinity);
   for (std::int64_t begin = 0; begin < keys; begin += m_problem.key_chunk) {
+    clear(m_state, panels() * lanes, m_average_rows);
     attend_keys(unit, begin, std::min(keys, begin + m_problem.key_chunk));
+    divide_by_sum();
     merge_chunk();
   }
   for (std::int64_t row = 0; row < m_rows; ++row) {
-    Real* const average = m_average + place(row, m_average_rows);
+    Real* const average = m_state.average + place(row, m_average_rows);
     for (std::int64_t c = 0; c < m_value_width; ++c) {
       average[c * lanes] = static_cast<Real>(m_merged[size(row * m_value_width + c)]);
     }
@@ -186,7 +213,7 @@ void Worker<Real>::deliver(const Unit& unit, const BlockConsumer& consumer) {
       }
       const Real* const from = m_heads[h].values_in_keys()
                                    ? m_scratch + i % lanes
-                                   : m_average + place(first + i, m_average_rows);
+                                   : m_state.average + place(first + i, m_average_rows);
       const double share =
           m_problem.sinks.empty()
               ? 1.0
@@ -206,7 +233,7 @@ template <typename Real>
 void Worker<Real>::gather_averages(std::int64_t first, std::int64_t count) {
   const std::int64_t lanes = m_kernel.lanes;
   for (std::int64_t i = 0; i < count; ++i) {
-    const Real* const from = m_average + place(first + i, m_average_rows);
+    const Real* const from = m_state.average + place(first + i, m_average_rows);
     for (std::int64_t c = 0; c < m_value_width; ++c) {
       m_one_panel[c * lanes + i] = from[c * lanes];
     }
@@ -214,15 +241,56 @@ void Worker<Real>::gather_averages(std::int64_t first, std::int64_t count) {
 }
 
 template <typename Real>
+std::int64_t Worker<Real>::keys_seen() const {
+  return *std::max_element(m_seen.begin(), m_seen.end());
+}
+
+template <typename Real>
 void Worker<Real>::run(const Unit& unit, const BlockConsumer& consumer) {
   load_queries(unit);
+  m_state = m_own;
   m_lse.resize(m_seen.size());
-  const std::int64_t keys = *std::max_element(m_seen.begin(), m_seen.end());
+  const std::int64_t keys = keys_seen();
   if (m_problem.key_chunk > 0 && m_problem.key_chunk < keys) {
     attend_chunks(unit, keys);
   } else {
+    clear(m_state, panels() * m_kernel.lanes, m_average_rows);
     attend_keys(unit, 0, keys);
+    divide_by_sum();
   }
+  deliver(unit, consumer);
+}
+
+template <typename Real>
+std::size_t Worker<Real>::state_bytes(const Problem& problem, const Unit& unit) {
+  return bytes_of_state<Real>(panel_rows<Real>(problem, unit),
+                              value_width_of(problem) + k_kernel_slack);
+}
+
+template <typename Real>
+OnlineSoftmax<Real> Worker<Real>::start(const Problem& problem, const Unit& unit, Arena& arena) {
+  const std::int64_t rows = panel_rows<Real>(problem, unit);
+  const std::int64_t average_rows = value_width_of(problem) + k_kernel_slack;
+  const OnlineSoftmax<Real> state = take_state<Real>(arena, rows, average_rows);
+  clear(state, rows, average_rows);
+  return state;
+}
+
+template <typename Real>
+void Worker<Real>::attend(const Unit& unit, const OnlineSoftmax<Real>& state, std::int64_t begin,
+                          std::int64_t end) {
+  load_queries(unit);
+  m_state = state;
+  attend_keys(unit, begin, std::min(end, keys_seen()));
+}
+
+template <typename Real>
+void Worker<Real>::finish(const Unit& unit, const OnlineSoftmax<Real>& state,
+                          const BlockConsumer& consumer) {
+  load_queries(unit);
+  m_state = state;
+  m_lse.resize(m_seen.size());
+  divide_by_sum();
   deliver(unit, consumer);
 }
 

@@ -10,6 +10,18 @@
 
 namespace mla_scale::reference {
 
+/// Keys that are converted at a time. With values a tile of doubles takes 0.3 MB, in absorbed form
+/// 0.6 MB: the second cache holds it while the panels pass.
+inline constexpr std::int64_t k_tile_keys = 128;
+
+/// State of the online softmax of a unit's rows, in panels as the kernel wants them.
+template <typename Real>
+struct OnlineSoftmax {
+  Real* maximum = nullptr;
+  double* sum = nullptr;
+  Real* average = nullptr; ///< panels [value width + k_kernel_slack, lanes]
+};
+
 /// Computes units one after the other in the same memory. Row i of a unit, counted over its heads,
 /// is lane i % lanes of panel i / lanes.
 template <typename Real>
@@ -20,8 +32,19 @@ public:
 
   void run(const Unit& unit, const BlockConsumer& consumer);
 
+  /// run() in steps, with the state in memory of the caller, which takes state_bytes() of an arena:
+  /// start(), then attend() for ranges of keys in ascending order, then finish(). The result is
+  /// that of run() when ranges begin at multiples of k_tile_keys.
+  [[nodiscard]] static std::size_t state_bytes(const Problem& problem, const Unit& unit);
+  [[nodiscard]] static OnlineSoftmax<Real> start(const Problem& problem, const Unit& unit,
+                                                 Arena& arena);
+  void attend(const Unit& unit, const OnlineSoftmax<Real>& state, std::int64_t begin,
+              std::int64_t end);
+  void finish(const Unit& unit, const OnlineSoftmax<Real>& state, const BlockConsumer& consumer);
+
 private:
   void load_queries(const Unit& unit);
+  [[nodiscard]] std::int64_t keys_seen() const;
   void attend_keys(const Unit& unit, std::int64_t begin, std::int64_t end);
   void attend_tile(std::int64_t first, std::int64_t count);
   void divide_by_sum();
@@ -47,9 +70,8 @@ private:
   std::int64_t m_average_rows = 0; // of a panel of averages, with the room the kernel wants
   Arena m_arena;
   Real* m_query = nullptr;   // panels [key_width, lanes]
-  Real* m_average = nullptr; // panels [m_average_rows, lanes]
-  Real* m_maximum = nullptr;
-  double* m_sum = nullptr;
+  OnlineSoftmax<Real> m_own; // room for the state of run()
+  OnlineSoftmax<Real> m_state;
   Real* m_key = nullptr; // one tile
   Real* m_value = nullptr;
   Real* m_scratch = nullptr;

@@ -83,6 +83,9 @@ struct View3 {
   std::vector<double> dequantise_by_head;
   /// Further factors of blocks of the tensor; null otherwise.
   std::shared_ptr<const BlockFactors> dequantise_by_block;
+  /// Where each head lies along head_stride, -1 for one that is not there; empty when head h lies
+  /// at h. See copy_heads().
+  std::vector<std::int64_t> places;
 
   /// Copies elements [token, head, first .. first + count) to `out`.
   void read(std::int64_t token, std::int64_t head, std::int64_t first, std::int64_t count,
@@ -94,7 +97,16 @@ struct View3 {
   /// lie far apart, so nothing foresees the next one. Nothing for a token that does not exist.
   void prefetch(std::int64_t token, std::int64_t head, std::int64_t first,
                 std::int64_t count) const;
+  /// Asks the system to read these tokens, all heads of them, from the mapped file before they are
+  /// wanted. A wish only; tokens that do not exist are left out.
+  void expect(std::int64_t first, std::int64_t count) const;
 };
+
+/// A copy in memory of the first `tokens` tokens of chosen heads, under their own numbers: head by
+/// head instead of token by token, so that walking one does not touch the others. Reads the tensor
+/// once.
+[[nodiscard]] View3 copy_heads(const View3& view, std::span<const std::int64_t> heads,
+                               std::int64_t tokens);
 
 /// The dtype that the values of `view` were computed in, as far as a bounded sample of at most
 /// 65536 elements tells: a float32 or float64 tensor whose non-zero values all fit bf16, else fp16,

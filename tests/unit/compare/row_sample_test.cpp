@@ -3,6 +3,7 @@
 #include "support/tensors.hpp"
 
 #include <mla_scale/compare/row_sample.hpp>
+#include <mla_scale/compare/value_average.hpp>
 
 #include <algorithm>
 #include <set>
@@ -81,4 +82,53 @@ TEST_CASE("logits and averages are sums written out", "[compare]") {
   REQUIRE(both.size() == 8);
   CHECK(both[3] == problem.v->at(0, 1, 3));
   CHECK(both[4] == Approx(0.5 * problem.v->at(2, 1, 0) + 2 * problem.v->at(4, 1, 0)));
+}
+
+TEST_CASE("samples walked block by block are those of head after head", "[compare]") {
+  kernel::Run run = kernel::inputs({600, 700, 3, 4, 2, 5});
+  auto problem = problem_of(run);
+  problem.sequences = {{0, 250, 0, 300}, {250, 600, 300, 700}};
+  const auto rows = sample_rows(problem, 60);
+  const InputRounding rounding = {Rounding::bf16, Rounding::bf16, Rounding::bf16, Rounding::none};
+  const auto by_head = sample_logits(problem, rows, rounding);
+  problem.key_block = 256;
+  problem.threads = 2;
+  const auto in_blocks = sample_logits(problem, rows, rounding);
+  REQUIRE(by_head.size() == in_blocks.size());
+  std::vector<std::span<const double>> weights;
+  for (std::size_t i = 0; i < by_head.size(); ++i) {
+    CHECK(by_head[i].nope == in_blocks[i].nope);
+    CHECK(by_head[i].rope == in_blocks[i].rope);
+    CHECK(by_head[i].noise == in_blocks[i].noise);
+    weights.emplace_back(by_head[i].nope); // any numbers will do
+  }
+  const auto averages = average_values(problem, rounding, in_blocks, 1, weights);
+  problem.key_block = 0;
+  CHECK(average_values(problem, rounding, by_head, 1, weights) == averages);
+  REQUIRE(averages.size() == 5 * by_head.size());
+}
+
+TEST_CASE("averages of many samples are those of one after the other", "[compare]") {
+  const kernel::Run run = kernel::inputs({20, 300, 2, 3, 2, 4});
+  const auto problem = problem_of(run);
+  const auto samples = sample_logits(problem, sample_rows(problem, 10));
+  std::vector<std::span<const double>> weights;
+  for (const RowSample& sample : samples) {
+    weights.emplace_back(sample.nope);
+  }
+  const auto together = average_values(problem, {}, samples, 1, weights);
+  ValueAverager averager(problem);
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    const auto alone = averager.average(samples[i], 1, weights[i]);
+    CHECK(std::equal(alone.begin(), alone.end(),
+                     together.begin() + 4 * static_cast<std::ptrdiff_t>(i)));
+  }
+}
+
+TEST_CASE("rows whose logits would fill the memory are left out", "[compare]") {
+  auto problem = problem_of(kernel::inputs({10, 10, 1, 4, 2, 2}));
+  CHECK(within_memory(problem, {{0, 3}, {0, 9}}).size() == 2);
+  problem.causal = false;
+  problem.sequences = {{0, 10, 0, std::int64_t{5} << 20}}; // only its size is looked at
+  CHECK(within_memory(problem, {{0, 3}, {0, 9}}).size() == 1);
 }

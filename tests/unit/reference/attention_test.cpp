@@ -5,6 +5,7 @@
 #include <mla_scale/reference/attention.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 
 using namespace mla_scale;
@@ -165,6 +166,41 @@ TEST_CASE("the result is the same bits for every number of threads", "[reference
     const Attention many = computed(problem);
     CHECK(one.out == many.out);
     CHECK(one.lse == many.lse);
+  }
+}
+
+TEST_CASE("keys walked block by block give the bits that head after head gives", "[reference]") {
+  Problem problem;
+  problem.q = tensors::number_view(11, 600, k_heads, k_nope + k_rope, 4.0);
+  problem.k = tensors::number_view(12, 900, k_heads, k_nope + k_rope);
+  problem.v = tensors::number_view(13, 900, k_heads, k_v);
+  problem.qk_rope_head_dim = k_rope;
+  problem.softmax_scale = k_scale;
+  problem.sequences = {{0, 100, 0, 300}, {100, 600, 300, 900}};
+  for (const Precision precision : {Precision::f64, Precision::f32}) {
+    problem.precision = precision;
+    problem.key_block = 0;
+    problem.threads = 1;
+    const Attention by_head = computed(problem);
+    problem.key_block = 256;
+    for (const int threads : {1, 3}) {
+      problem.threads = threads;
+      const Attention in_blocks = computed(problem);
+      CHECK(by_head.out == in_blocks.out);
+      CHECK(by_head.lse == in_blocks.lse);
+    }
+  }
+}
+
+TEST_CASE("every pair of a row and a key that it sees is told once", "[reference]") {
+  Problem problem = long_problem(700);
+  for (const std::int64_t block : {0, 256}) {
+    problem.key_block = block;
+    std::atomic<std::int64_t> told = 0;
+    REQUIRE(attend(
+        problem, [](const OutputBlock&) {},
+        [&](double pairs) { told += static_cast<std::int64_t>(pairs); }));
+    CHECK(told == 700 * 701 / 2);
   }
 }
 

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <numeric>
 
 namespace mla_scale::tensor::sampling {
@@ -60,6 +61,27 @@ double sum_of_squares(const double* values, std::int64_t count) {
                          [](double sum, double value) { return sum + value * value; });
 }
 
+// Tokens and rows of weights that are multiplied at a time: as many sums as registers hold.
+constexpr std::int64_t k_tokens = 4;
+constexpr std::int64_t k_lanes = 4;
+
+/// sums[t][r] = Σ_l tokens[l, t] · weights[l, r], each in ascending order of l.
+void multiply(const double* tokens, const float* weights, std::int64_t rank,
+              double (&sums)[k_tokens][k_lanes]) {
+  using Lanes = double __attribute__((vector_size(k_lanes * sizeof(double))));
+  Lanes of_tokens[k_tokens] = {};
+  for (std::int64_t l = 0; l < rank; ++l) {
+    const float* const w = weights + l * k_lanes;
+    const Lanes row = {static_cast<double>(w[0]), static_cast<double>(w[1]),
+                       static_cast<double>(w[2]), static_cast<double>(w[3])};
+    of_tokens[0] += tokens[l * k_tokens] * row;
+    of_tokens[1] += tokens[l * k_tokens + 1] * row;
+    of_tokens[2] += tokens[l * k_tokens + 2] * row;
+    of_tokens[3] += tokens[l * k_tokens + 3] * row;
+  }
+  std::memcpy(sums, of_tokens, sizeof sums);
+}
+
 /// Computes and writes one sample, 64 tokens at a time.
 class Sampler {
 public:
@@ -94,7 +116,7 @@ private:
     const std::int64_t rows = m_nope + m_value;
     const Normal normal(m_parameters.seed, Stream::kv_b_proj);
     const double root = std::sqrt(static_cast<double>(m_rank));
-    m_weights.resize(size(m_heads * rows * m_rank));
+    m_weights.resize(size(m_heads * panels() * m_rank * k_lanes));
     std::vector<Result<void>> written(size(m_heads));
     for_each_head([&](std::int64_t head) {
       Numbers values(size(rows * m_rank));
@@ -102,8 +124,9 @@ private:
         const double weight =
             round(normal(static_cast<std::uint64_t>(head * rows * m_rank + i)) / root);
         values[size(i)] = weight;
-        m_weights[size((head * m_rank + i % m_rank) * rows + i / m_rank)] =
-            static_cast<float>(weight);
+        const std::int64_t row = i / m_rank;
+        const std::int64_t place = (head * panels() + row / k_lanes) * m_rank + i % m_rank;
+        m_weights[size(place * k_lanes + row % k_lanes)] = static_cast<float>(weight);
       }
       written[size(head)] = put(k_kv_b_proj, head * rows * m_rank, values);
     });
@@ -163,31 +186,30 @@ private:
     keep(put(k_positions_q, first_query, positions));
   }
 
+  /// Panels that the nope + v rows of a head's weights are cut into.
+  [[nodiscard]] std::int64_t panels() const { return (m_nope + m_value + k_lanes - 1) / k_lanes; }
+
   /// [count, nope + v]: the weights of one head times the latent, summed over the rank in order.
   Numbers expand(std::int64_t head, const Numbers& latent, std::int64_t count) const {
     const std::int64_t rows = m_nope + m_value;
-    // Four tokens at a time use each weight four times; zeros fill the last group.
-    const auto at = [&](std::int64_t t, std::int64_t l) {
-      return t < count ? latent[size(t * m_rank + l)] : 0.0;
-    };
-    Numbers expanded(size((count + 3) / 4 * 4 * rows));
-    for (std::int64_t t = 0; t < count; t += 4) {
-      double* sums = &expanded[size(t * rows)];
-      for (std::int64_t l = 0; l < m_rank; ++l) {
-        const double c[] = {at(t, l), at(t + 1, l), at(t + 2, l), at(t + 3, l)};
-        const float* weights = &m_weights[size((head * m_rank + l) * rows)];
-        for (std::int64_t r = 0; r < rows; ++r) {
-          const auto weight = static_cast<double>(weights[r]);
-          sums[r] += c[0] * weight;
-          sums[rows + r] += c[1] * weight;
-          sums[2 * rows + r] += c[2] * weight;
-          sums[3 * rows + r] += c[3] * weight;
+    Numbers expanded(size(count * rows));
+    Numbers tokens(size(m_rank * k_tokens)); // [rank, tokens]; what the last ones lack stays
+    for (std::int64_t t = 0; t < count; t += k_tokens) {
+      const std::int64_t some = std::min(k_tokens, count - t);
+      for (std::int64_t i = 0; i < some * m_rank; ++i) {
+        tokens[size(i % m_rank * k_tokens + i / m_rank)] = latent[size(t * m_rank + i)];
+      }
+      for (std::int64_t panel = 0; panel < panels(); ++panel) {
+        double sums[k_tokens][k_lanes];
+        const std::int64_t weights = (head * panels() + panel) * m_rank * k_lanes;
+        multiply(tokens.data(), &m_weights[size(weights)], m_rank, sums);
+        const std::int64_t columns = std::min(k_lanes, rows - panel * k_lanes);
+        for (std::int64_t i = 0; i < some; ++i) {
+          for (std::int64_t r = 0; r < columns; ++r) {
+            expanded[size((t + i) * rows + panel * k_lanes + r)] = round(sums[i][r]);
+          }
         }
       }
-    }
-    expanded.resize(size(count * rows));
-    for (double& value : expanded) {
-      value = round(value);
     }
     return expanded;
   }
@@ -274,8 +296,8 @@ private:
   std::int64_t m_value;
   std::int64_t m_heads;
   std::int64_t m_keys;
-  std::vector<float> m_weights;
-  Numbers m_first_key; // k_nope of token 0, head by head
+  std::vector<float> m_weights; // [heads, panels, rank, lanes]
+  Numbers m_first_key;          // k_nope of token 0, head by head
   Result<void> m_failure;
 };
 

@@ -1,0 +1,178 @@
+#include <mla_scale/compare/key_walk.hpp>
+#include <mla_scale/compare/value_average.hpp>
+#include <mla_scale/reference/key_blocks.hpp>
+
+#include <Eigen/Core>
+
+#include <algorithm>
+#include <numeric>
+
+namespace mla_scale::compare {
+namespace {
+
+using reference::KeyTiles;
+using reference::Problem;
+
+constexpr std::int64_t k_tile_keys = 256;
+/// Values of one head that are kept converted: 64 MiB.
+constexpr std::int64_t k_most_values = std::int64_t{8} << 20;
+
+std::size_t size(std::int64_t count) {
+  return static_cast<std::size_t>(count);
+}
+
+/// Values of keys [first, first + count) as [count, value width]; `keys` is scratch.
+void load_values(KeyTiles<double>& tiles, std::int64_t first, std::int64_t count,
+                 std::vector<double>& keys, std::vector<double>& values) {
+  const std::int64_t width = tiles.value_width();
+  values.resize(size(count * width));
+  if (!tiles.values_in_keys()) {
+    tiles.load(first, count, nullptr, values.data());
+    return;
+  }
+  keys.resize(size(count * tiles.key_width()));
+  tiles.load(first, count, keys.data(), nullptr);
+  for (std::int64_t j = 0; j < count; ++j) {
+    std::copy_n(keys.data() + j * tiles.key_width(), width, values.data() + j * width);
+  }
+}
+
+/// Rows of weights, `stride` apart.
+struct Weights {
+  const double* first;
+  std::int64_t stride;
+  std::int64_t rows;
+};
+
+/// sums[r] += Σ_j weights[r][j] values[j] of `count` values. Row by row: a matrix product would
+/// pack all values for the sake of one or two rows of weights.
+void add_weighted(const double* values, std::int64_t width, std::int64_t count,
+                  const Weights& weights, double* sums) {
+  for (std::int64_t j = 0; j < count; ++j) {
+    const Eigen::Map<const Eigen::RowVectorXd> value(values + j * width, width);
+    for (std::int64_t r = 0; r < weights.rows; ++r) {
+      if (const double weight = weights.first[r * weights.stride + j]; weight != 0.0) {
+        Eigen::Map<Eigen::RowVectorXd>(sums + r * width, width).noalias() += weight * value;
+      }
+    }
+  }
+}
+
+std::int64_t value_width_of(const Problem& problem) {
+  return problem.form == reference::Form::absorbed ? problem.kv_c->width : problem.v_width();
+}
+
+/// Heads of the samples, ascending.
+std::vector<std::int64_t> heads_of(const std::vector<RowSample>& samples) {
+  std::vector<std::int64_t> heads;
+  for (const RowSample& sample : samples) {
+    if (heads.empty() || heads.back() != sample.head) {
+      heads.push_back(sample.head);
+    }
+  }
+  return heads;
+}
+
+} // namespace
+
+std::vector<double> average_values(const Problem& problem, const InputRounding& rounding,
+                                   const std::vector<RowSample>& samples, std::int64_t count,
+                                   const std::vector<std::span<const double>>& weights) {
+  const std::int64_t width = value_width_of(problem);
+  const std::int64_t v_width = problem.v_width();
+  std::vector<double> sums(samples.size() * size(count * width), 0.0);
+  std::vector<double> results(samples.size() * size(count * v_width));
+  walk_keys(problem, samples, [&](KeyTiles<double>& tiles, const KeyWalk& walk) {
+    std::vector<double> keys;
+    std::vector<double> values;
+    for (std::int64_t first = walk.begin; first < walk.end; first += k_tile_keys) {
+      const std::int64_t tile = std::min(k_tile_keys, walk.end - first);
+      load_values(tiles, samples[walk.first].first_key + first, tile, keys, values);
+      round_all(rounding.value, values);
+      for (std::size_t i = walk.first; i < walk.last; ++i) {
+        const std::int64_t seen = std::ssize(samples[i].nope);
+        add_weighted(values.data(), width, std::clamp(seen - first, std::int64_t{0}, tile),
+                     {weights[i].data() + first, seen, count},
+                     sums.data() + i * size(count * width));
+      }
+    }
+    if (!walk.is_last) {
+      return;
+    }
+    for (std::size_t i = walk.first; i < walk.last; ++i) {
+      double* const sum = sums.data() + i * size(count * width);
+      round_all(rounding.average, std::span(sum, size(count * width)));
+      for (std::int64_t r = 0; r < count; ++r) {
+        tiles.finish(sum + r * width, results.data() + i * size(count * v_width) + r * v_width);
+      }
+    }
+  });
+  return results;
+}
+
+void ValueAverager::load(std::int64_t first, std::int64_t count) {
+  load_values(*m_tiles, first, count, m_keys, m_values);
+  m_first = first;
+  m_count = count;
+}
+
+std::vector<double> ValueAverager::average(const RowSample& sample, std::int64_t count,
+                                           std::span<const double> weights) {
+  if (sample.head != m_head || m_tiles == nullptr) {
+    m_tiles = std::make_unique<KeyTiles<double>>(m_problem, sample.head);
+    m_head = sample.head;
+    m_count = 0;
+  }
+  const auto keys = static_cast<std::int64_t>(sample.nope.size());
+  const std::int64_t width = m_tiles->value_width();
+  const std::int64_t most =
+      std::max(k_tile_keys, k_most_values / std::max(width, m_tiles->key_width()));
+  std::vector<double> sum(size(count * width), 0.0);
+  for (std::int64_t begin = 0; begin < keys;) {
+    const std::int64_t wanted = sample.first_key + begin;
+    if (wanted < m_first || wanted >= m_first + m_count) {
+      // All keys of the sequence, so that the next sample finds what it needs.
+      const auto sequence = m_problem.sequence_of(sample.row);
+      load(wanted,
+           std::min(most, (sequence ? sequence->key_end : sample.first_key + keys) - wanted));
+    }
+    const std::int64_t here = std::min(keys - begin, m_first + m_count - wanted);
+    add_weighted(m_values.data() + (wanted - m_first) * width, width, here,
+                 {weights.data() + begin, keys, count}, sum.data());
+    begin += here;
+  }
+  const std::int64_t v_width = m_problem.v_width();
+  std::vector<double> results(size(count * v_width));
+  for (std::int64_t r = 0; r < count; ++r) {
+    m_tiles->finish(sum.data() + r * width, results.data() + r * v_width);
+  }
+  return results;
+}
+
+std::vector<RowSample> thinned(const Problem& problem, const std::vector<RowSample>& samples,
+                               std::int64_t limit) {
+  std::vector<std::size_t> from(samples.size());
+  std::iota(from.begin(), from.end(), std::size_t{0});
+  if (reference::is_large(problem)) {
+    const std::vector<std::int64_t> kept = spread_evenly(
+        heads_of(samples), heads_to_copy(problem, problem.v->tokens, reference::Copied::values));
+    std::erase_if(from, [&](std::size_t i) {
+      return !std::binary_search(kept.begin(), kept.end(), samples[i].head);
+    });
+  }
+  const std::size_t count = std::min(from.size(), size(limit));
+  std::vector<RowSample> result;
+  result.reserve(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    result.push_back(samples[from[i * from.size() / count]]);
+  }
+  return result;
+}
+
+Problem keep_values(const Problem& problem, const std::vector<RowSample>& samples) {
+  return reference::is_large(problem)
+             ? copy_keys(problem, heads_of(samples), problem.v->tokens, reference::Copied::values)
+             : problem;
+}
+
+} // namespace mla_scale::compare

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <mla_scale/compare/row_sample.hpp>
+#include <mla_scale/reference/key_tiles.hpp>
+#include <mla_scale/reference/problem.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace mla_scale::compare {
+
+/// Σ_j weights[i][r·n + j] v_j for each sample i and r = 0 .. count - 1, n the number of keys that
+/// the sample sees: [samples, count, v_head_dim]. Reads the values once, by walk_keys().
+[[nodiscard]] std::vector<double>
+average_values(const reference::Problem& problem, const InputRounding& rounding,
+               const std::vector<RowSample>& samples, std::int64_t count,
+               const std::vector<std::span<const double>>& weights);
+
+/// The same for one sample after the other, as often as wanted: keeps one head's values converted
+/// while samples of that head follow each other, 64 MiB of them at most.
+class ValueAverager {
+public:
+  explicit ValueAverager(const reference::Problem& problem) : m_problem(problem) {}
+
+  /// Σ_j weights[r·n + j] v_j for r = 0 .. count - 1: [count, v_head_dim].
+  [[nodiscard]] std::vector<double> average(const RowSample& sample, std::int64_t count,
+                                            std::span<const double> weights);
+
+private:
+  void load(std::int64_t first, std::int64_t count);
+
+  const reference::Problem& m_problem;
+  std::unique_ptr<reference::KeyTiles<double>> m_tiles; // of m_head
+  std::int64_t m_head = -1;
+  std::int64_t m_first = 0;
+  std::int64_t m_count = 0;
+  std::vector<double> m_values; // [m_count, value width] from key row m_first
+  std::vector<double> m_keys;
+};
+
+/// Some of the samples, at most about `limit`, evenly; of a large capture those of so few heads
+/// that keep_values() takes no more than 256 MiB, or of four.
+[[nodiscard]] std::vector<RowSample> thinned(const reference::Problem& problem,
+                                             const std::vector<RowSample>& samples,
+                                             std::int64_t limit);
+
+/// Of a large capture the problem with a copy of the samples' values in memory, for many averages
+/// over them; else the problem itself.
+[[nodiscard]] reference::Problem keep_values(const reference::Problem& problem,
+                                             const std::vector<RowSample>& samples);
+
+} // namespace mla_scale::compare
