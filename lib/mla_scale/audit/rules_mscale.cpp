@@ -189,7 +189,7 @@ constexpr std::array k_rules = {
          "transformers needs both for the quotient and falls back to 0.1 ln(factor) + 1, so the "
          "rotated part of the logit is corrected twice.",
          "\"mscale_all_dim\": 1.0 without mscale", "write both keys",
-         "transformers modeling_rope_utils.py@decba1d2 L437, L439", mscale_all_dim_alone},
+         "transformers modeling_rope_utils.py@decba1d2 L437, L439", mscale_all_dim_alone, "MLA208"},
     Rule{"MLA303", "mscale-keys-differ", Severity::warning, "mscale and mscale_all_dim differ",
          "The law squares g(factor, mscale_all_dim). A dozen engines read mscale instead, which "
          "nobody notices while the two are equal.",
@@ -197,7 +197,7 @@ constexpr std::array k_rules = {
          "check which key your engine reads (mla-scale engines)",
          "NVIDIA/Megatron-LM#1429; deepseek-ai/DeepSeek-V3 inference/model.py@9b4e9788; torchtitan "
          "model.py@b5bcd76c; MaxText attention_mla.py@e591f30c",
-         mscale_keys_differ},
+         mscale_keys_differ, "MLA312"},
     Rule{"MLA304", "mscale-keys-equal", Severity::note,
          "equal mscale keys hide engines that read the wrong one",
          "A test that passes on this config says nothing about a model whose two keys differ. Test "
@@ -244,7 +244,7 @@ constexpr std::array k_rules = {
          "remove mscale_all_dim, or use YaRN",
          "transformers modular_deepseek_v2.py@decba1d2 L239; lmdeploy utils.py@1263d5cd; TGI "
          "flash_deepseek_v3_modeling.py@db931fcf",
-         mscale_without_yarn, "MLA201 MLA207 MLA221"},
+         mscale_without_yarn, "MLA201 MLA207 MLA220 MLA221 MLA243"},
     Rule{"MLA311", "mscale-in-plain-family", Severity::warning,
          "mscale_all_dim in a family that never applies it",
          "The value is dead in the model's own code and alive in engines that reuse one class.",

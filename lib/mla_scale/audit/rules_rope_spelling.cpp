@@ -252,7 +252,7 @@ constexpr std::array k_rules = {
          "\"rope_scaling\": {\"factor\": 40, \"mscale_all_dim\": 1.0}", "add rope_type and type",
          "transformers modeling_rope_utils.py@decba1d2 L742; vllm config.py@0036026e; sglang "
          "model_config.py@001adf56",
-         type_missing},
+         type_missing, "MLA208"},
     Rule{"MLA207", "rope-type-unknown", Severity::error, "an unknown rope type",
          "transformers raises KeyError when the rope module is built; the DeepSeek classes of vLLM "
          "and SGLang turn it into deepseek_yarn, vLLM's others raise ValueError; still others fall "

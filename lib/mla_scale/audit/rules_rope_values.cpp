@@ -258,7 +258,7 @@ constexpr std::array k_rules = {
          "\"rope_scaling\": {\"rope_type\": \"yarn\", \"mscale_all_dim\": 1.0}",
          "write the factor, max_position_embeddings / original_max_position_embeddings",
          "transformers modular_deepseek_v2.py@decba1d2 L239; sglang model_config.py@001adf56",
-         factor_missing},
+         factor_missing, "MLA208"},
     Rule{"MLA221", "longrope-without-factor", Severity::warning,
          "longrope without a factor fails in transformers 5.15 to 5.17",
          "Since #47435 the attention asks for rope_parameters[\"factor\"] under any type but "
@@ -284,7 +284,7 @@ constexpr std::array k_rules = {
          "factor 40, original 4096, max_position_embeddings 32768",
          "keep the three consistent when one is edited",
          "transformers eca74d13 (4.51) to 6451294f (4.56), and 5.0 pre-releases 10de06da",
-         factor_differs_from_lengths},
+         factor_differs_from_lengths, "MLA313"},
     Rule{
         "MLA224", "yarn-original-missing", Severity::error,
         "YaRN without original_max_position_embeddings",
@@ -295,7 +295,7 @@ constexpr std::array k_rules = {
         "write original_max_position_embeddings",
         "transformers modeling_rope_utils.py@decba1d2 L742; vllm rotary_embedding@07b12f1b, "
         "config.py@0036026e; TensorRT-LLM RopeParams",
-        original_missing},
+        original_missing, "MLA208"},
     Rule{"MLA225", "yarn-original-not-exceeded", Severity::warning,
          "max_position_embeddings does not exceed the original",
          "Engines copied from DeepSeek's inference code apply YaRN and mscale only beyond the "
@@ -360,7 +360,7 @@ constexpr std::array k_rules = {
          "remove the scaling keys",
          "transformers 4.51 to 4.57 modeling_deepseek_v3.py (rope_scaling is not None); "
          "sglang#34792; ROCm/aiter#4742",
-         default_with_yarn_keys},
+         default_with_yarn_keys, "MLA201"},
     Rule{
         "MLA236", "rope-theta-too-small", Severity::error, "rope_theta is 1 or less",
         "Pair i turns by theta^(-2i/d): the wavelengths grow with theta above 1 only, and the ends "

@@ -95,8 +95,11 @@ Numbers numbers_of(const MlaConfig& config, double magnitude, double cos_sin, st
   numbers.decode = numbers.prefill;
   if (config.rope.rotated) {
     numbers.cos_sin_factor = cos_sin;
-    numbers.cos_sin_reason = config.rope.attention_factor ? "GGUF has no key for attention_factor"
-                                                          : "GGUF has no key for mscale";
+    const double attn_factor = config.gguf.attn_factor.value_or(1);
+    numbers.cos_sin_reason =
+        attn_factor != 1 ? fmt::format("rope.scaling.attn_factor {}", format_number(attn_factor))
+        : config.rope.attention_factor ? "GGUF has no key for attention_factor"
+                                       : "GGUF has no key for mscale";
   }
   numbers.prefill_reason = reason;
   numbers.decode_reason = std::move(reason);

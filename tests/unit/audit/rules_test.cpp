@@ -113,8 +113,27 @@ TEST_CASE("one fault is one finding", "[audit]") {
   const std::string all_dim = R"("mscale_all_dim": 1.0)";
   CHECK(ids(R"("type": "yran", "rope_type": "yran")" + rest + all_dim) == only("MLA207"));
   CHECK(ids(R"("type": "yarn", "rope_type": "linear")" + rest + all_dim) == only("MLA201"));
+  CHECK(ids(R"("type": "yarn", "rope_type": "default")" + rest + all_dim) == only("MLA201"));
   CHECK(ids(R"("type": "yarn", "rope_type": "yarn")" + rest + R"("msclae_all_dim": 1.0)")
         == only("MLA208"));
+  const std::string yarn = R"("type": "yarn", "rope_type": "yarn")";
+  for (const std::string& misspelt :
+       {R"("facotr": 40, "original_max_position_embeddings": 4096, "mscale": 1.0, )" + all_dim,
+        R"("factor": 40, "orginal_max_position_embeddings": 4096, "mscale": 1.0, )" + all_dim,
+        R"("factor": 40, "original_max_position_embeddings": 4096, "mscal": 1.0, )" + all_dim}) {
+    INFO(misspelt);
+    CHECK(ids(yarn + ", " + misspelt) == only("MLA208"));
+  }
+  CHECK(ids(R"("tpye": "yarn")" + rest + all_dim) == only("MLA208"));
+  CHECK(ids(yarn + rest + R"("mscale_all_dim": -1.0)") == only("MLA312"));
+  CHECK(ids(yarn
+            + R"(, "factor": 163840, "original_max_position_embeddings": 4096, "mscale": 1.0, )"
+            + all_dim)
+        == only("MLA313"));
+  CHECK(
+      ids(R"("type": "dynamic", "rope_type": "dynamic", "original_max_position_embeddings": 4096, )"
+          + all_dim)
+      == only("MLA220"));
   std::string list = "[1";
   for (int i = 1; i < 32; ++i) {
     list += ", 1";
