@@ -17,6 +17,10 @@ constexpr std::int64_t k_tile_keys = 256;
 /// Values of one head that are kept converted: 64 MiB.
 constexpr std::int64_t k_most_values = std::int64_t{8} << 20;
 
+/// Logits of samples that a fit walks again and again, in some 20 steps, and the fewest samples.
+constexpr double k_most_thinned = 2e6;
+constexpr std::size_t k_fewest_thinned = 64;
+
 std::size_t size(std::int64_t count) {
   return static_cast<std::size_t>(count);
 }
@@ -160,7 +164,14 @@ std::vector<RowSample> thinned(const Problem& problem, const std::vector<RowSamp
       return !std::binary_search(kept.begin(), kept.end(), samples[i].head);
     });
   }
-  const std::size_t count = std::min(from.size(), size(limit));
+  double logits = 0.0;
+  for (const std::size_t i : from) {
+    logits += static_cast<double>(samples[i].nope.size());
+  }
+  const double share = std::min(1.0, k_most_thinned / std::max(logits, 1.0));
+  const auto affordable = static_cast<std::size_t>(share * static_cast<double>(from.size()));
+  const std::size_t count =
+      std::min({from.size(), size(limit), std::max(affordable, k_fewest_thinned)});
   std::vector<RowSample> result;
   result.reserve(count);
   for (std::size_t i = 0; i < count; ++i) {

@@ -40,8 +40,9 @@ private:
   std::vector<double> m_keys;
 };
 
-/// Some of the samples, at most about `limit`, evenly; of a large capture those of so few heads
-/// that keep_values() takes no more than 256 MiB, or of four.
+/// Some of the samples, at most about `limit`, and of long ones no more than have two million
+/// logits or 64, evenly; of a large capture those of so few heads that keep_values() takes no more
+/// than 256 MiB, or of four.
 [[nodiscard]] std::vector<RowSample> thinned(const reference::Problem& problem,
                                              const std::vector<RowSample>& samples,
                                              std::int64_t limit);

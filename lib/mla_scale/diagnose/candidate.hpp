@@ -5,6 +5,7 @@
 #include <mla_scale/diagnose/report.hpp>
 #include <mla_scale/diagnose/score.hpp>
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -60,6 +61,10 @@ struct Context {
 constexpr double k_cost_of_number = 6.0;
 /// That an integer chosen by a scan costs.
 constexpr double k_cost_of_scan = 5.0;
+
+/// Keys of all heads together, of the shortest rows looked at, up to which the values of every head
+/// are compared: each head's values are read whole.
+constexpr std::int64_t k_most_keys_of_heads = std::int64_t{2} << 20;
 
 // The families. Each appends what could explain the rows of the context.
 void propose_linear(const Context& context, std::vector<Candidate>& candidates);

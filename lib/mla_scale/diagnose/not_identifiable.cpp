@@ -1,3 +1,4 @@
+#include <mla_scale/diagnose/candidate.hpp>
 #include <mla_scale/diagnose/not_identifiable.hpp>
 
 #include <fmt/format.h>
@@ -36,6 +37,17 @@ void about_config(const Expectation& expectation, std::vector<NotIdentifiable>& 
          "changes nothing",
          "a model with YaRN and mscale_all_dim"});
   }
+}
+
+/// Keys that the query row with the fewest sees; rows that see none do not count.
+std::int64_t keys_of_shortest_row(const reference::Problem& problem) {
+  std::int64_t fewest = 0;
+  for (const auto row : problem.chosen_rows()) {
+    const auto sequence = problem.sequence_of(row);
+    const auto keys = sequence ? problem.visible_keys(*sequence, row) : 0;
+    fewest = keys > 0 && (fewest == 0 || keys < fewest) ? keys : fewest;
+  }
+  return fewest;
 }
 
 void about_capture(const reference::Problem& problem, const tensor::Capture& capture,
@@ -79,6 +91,13 @@ void about_capture(const reference::Problem& problem, const tensor::Capture& cap
   if (capture.heads == 1) {
     rows.push_back(
         {"value.head_permuted", "the capture has one head", "a capture with several heads"});
+  } else if (const auto keys = keys_of_shortest_row(problem);
+             keys * capture.heads > k_most_keys_of_heads) {
+    rows.push_back({"value.head_permuted",
+                    fmt::format("every query row sees {} keys or more: too many to read for each "
+                                "of {} heads",
+                                keys, capture.heads),
+                    "a capture with a shorter prefix"});
   }
 }
 

@@ -67,13 +67,14 @@ std::string mapping_text(const std::map<std::int64_t, std::int64_t>& source) {
   return text;
 }
 
-/// Best source head for each sampled head; `whole` takes the probabilities of that head as well.
-void propose_permutation(const Context& context, bool whole, std::vector<Candidate>& candidates) {
-  const auto rows = short_rows(context, 4);
-  std::map<std::int64_t, std::map<std::int64_t, double>> misfits; // [head][source]
-  const auto heads = context.capture.heads;
+/// How far the rows of a head are from what another head would give: [head][source].
+using Misfits = std::map<std::int64_t, std::map<std::int64_t, double>>;
+
+/// Adds source heads [first, last). \return false when they cannot be read
+bool add_misfits(const Context& context, bool whole, const std::vector<std::size_t>& rows,
+                 std::int64_t first, std::int64_t last, Misfits& misfits) {
   std::vector<HeadRow> pairs;
-  for (std::int64_t source = 0; source < heads; ++source) {
+  for (std::int64_t source = first; source < last; ++source) {
     for (const auto index : rows) {
       pairs.emplace_back(source, context.sample.rows[index].row);
     }
@@ -82,7 +83,7 @@ void propose_permutation(const Context& context, bool whole, std::vector<Candida
   pairs.erase(std::unique(pairs.begin(), pairs.end()), pairs.end());
   const auto others = make_sample(context.problem, context.capture, pairs, {false, true});
   if (!others) {
-    return;
+    return false;
   }
   const Predictor predictor(*others, context.predictor.noise());
   std::map<HeadRow, std::size_t> at;
@@ -91,7 +92,7 @@ void propose_permutation(const Context& context, bool whole, std::vector<Candida
   }
   for (const auto index : rows) {
     const Row& row = context.sample.rows[index];
-    for (std::int64_t source = 0; source < heads; ++source) {
+    for (std::int64_t source = first; source < last; ++source) {
       const auto found = at.find({source, row.row});
       if (found == at.end()) {
         continue;
@@ -107,6 +108,29 @@ void propose_permutation(const Context& context, bool whole, std::vector<Candida
       if (!out.empty()) {
         misfits[row.head][source] += misfit(context, index, out);
       }
+    }
+  }
+  return true;
+}
+
+/// Best source head for each sampled head; `whole` takes the probabilities of that head as well.
+void propose_permutation(const Context& context, bool whole, std::vector<Candidate>& candidates) {
+  const auto rows = short_rows(context, 4);
+  const auto heads = context.capture.heads;
+  std::size_t longest = 1;
+  for (const auto index : rows) {
+    longest = std::max(longest, context.sample.rows[index].visible);
+  }
+  if (static_cast<std::int64_t>(longest) * heads > k_most_keys_of_heads) {
+    return; // not_identifiable() says so
+  }
+  Misfits misfits;
+  constexpr std::size_t k_most_values = std::size_t{16} << 20; // 128 MiB
+  const auto at_once = static_cast<std::int64_t>(
+      std::max(k_most_values / (longest * context.sample.width), std::size_t{1}));
+  for (std::int64_t first = 0; first < heads; first += at_once) {
+    if (!add_misfits(context, whole, rows, first, std::min(first + at_once, heads), misfits)) {
+      return;
     }
   }
   std::map<std::int64_t, std::int64_t> sources;

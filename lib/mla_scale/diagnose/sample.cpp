@@ -17,7 +17,7 @@ namespace {
 using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 /// Long rows may take so many times the budget, or nothing would be left of it for several heads.
-constexpr std::int64_t k_long_budget = 4;
+constexpr std::int64_t k_long_budget = 2;
 constexpr std::int64_t k_fewest_rows = 8; // of a head, below which fewer heads say more
 constexpr std::int64_t k_fewest_heads = 2;
 
@@ -121,7 +121,7 @@ std::vector<double> squares(const std::vector<double>& values, std::size_t width
 } // namespace
 
 std::size_t rows_with_values(const Sample& sample, std::size_t most) {
-  constexpr std::size_t k_most_values = std::size_t{32} << 20;
+  constexpr std::size_t k_most_values = std::size_t{16} << 20;
   constexpr std::size_t k_fewest = 4;
   std::size_t longest = 1;
   for (const Row& row : sample.rows) {

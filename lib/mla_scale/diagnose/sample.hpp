@@ -61,13 +61,13 @@ struct Sample {
   }
 };
 
-/// `most`, or so many rows that the values of all their keys take 256 MiB, four or more.
+/// `most`, or so many rows that the values of all their keys take 128 MiB, four or more.
 [[nodiscard]] std::size_t rows_with_values(const Sample& sample, std::size_t most);
 
 using HeadRow = std::pair<std::int64_t, std::int64_t>;
 
 /// At most `heads` heads (those of `suspects` first, half of them at most) and about `budget`
-/// logits, four times as many where rows are long and with the rows of `suspects`: rows spread
+/// logits, twice as many where rows are long and with the rows of `suspects`: rows spread
 /// evenly, with the first and last rows of every sequence and those beside multiples of 64 first.
 /// Of long sequences fewer heads, two or more. Sorted.
 [[nodiscard]] std::vector<HeadRow> choose_rows(const reference::Problem& problem,
