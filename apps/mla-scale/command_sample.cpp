@@ -10,11 +10,13 @@
 #include <mla_scale/scale/softmax_scale.hpp>
 #include <mla_scale/scale/yarn.hpp>
 #include <mla_scale/tensor/sampling/sample.hpp>
+#include <mla_scale/tensor/tensor_file.hpp>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <charconv>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
@@ -102,6 +104,14 @@ std::string seed(const std::string& text) {
              : fmt::format("'{}' is not an integer from 0 to 2^64-1", escape_control(text));
 }
 
+/// Complains about the name of another format, whose readers would take the file for a broken one.
+std::string safetensors_name(const std::string& text) {
+  const std::string extension = std::filesystem::path(text).extension().string();
+  return tensor::is_tensor_file(text) && extension != ".safetensors" ? fmt::format(
+             "'{}' would hold safetensors, not {}", escape_control(text), escape_control(extension))
+                                                                     : std::string();
+}
+
 } // namespace
 
 Action setup_sample(CLI::App& app) {
@@ -112,6 +122,7 @@ Action setup_sample(CLI::App& app) {
       ->required();
   app.add_option("-o,--output", options->file, "Write the sample to FILE, as safetensors")
       ->required()
+      ->check(safetensors_name)
       ->type_name("FILE");
   app.add_option("--seq-len", parameters.seq_len, "Query rows")
       ->type_name("N")

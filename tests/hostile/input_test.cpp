@@ -264,3 +264,25 @@ TEST_CASE("numbers beyond every size are wrong usage", "[hostile]") {
   }
   CHECK(fs::is_empty(directory.path()));
 }
+
+TEST_CASE("a sample is not written under the name of another format", "[hostile]") {
+  const TempDir directory;
+  for (const char* file : {"x.npz", "x.pt", "x.npy", "x.PTH"}) {
+    INFO(file);
+    const ProcessResult result = shell(
+        directory.path(), std::string("exec \"$MLA\" sample \"$MODEL\" --heads 1 -o ") + file);
+    CHECK(result.exit_code == 2);
+    CHECK(result.out.empty());
+    CHECK(result.err.find("would hold safetensors, not .") != std::string::npos);
+    CHECK_FALSE(fs::exists(directory / file));
+  }
+}
+
+TEST_CASE("a capture file without tensors is no input", "[hostile]") {
+  const TempDir directory;
+  // An empty zip archive is its end record alone.
+  shell(directory.path(),
+        "printf 'PK\\005\\006\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0' > empty.npz");
+  check_refused(shell(directory.path(), "exec \"$MLA\" check \"$MODEL\" empty.npz"),
+                "holds no tensors");
+}

@@ -23,6 +23,17 @@ inline double to_bf16(double value) {
   return static_cast<double>(rounded);
 }
 
+/// Towards zero, as a shift of the bits does.
+inline double cut_to_bf16(double value) {
+  const auto single = static_cast<float>(value);
+  std::uint32_t bits = 0;
+  std::memcpy(&bits, &single, sizeof bits);
+  bits &= 0xFFFF0000U;
+  float cut = 0.0F;
+  std::memcpy(&cut, &bits, sizeof cut);
+  return static_cast<double>(cut);
+}
+
 inline double to_f32(double value) {
   return static_cast<double>(static_cast<float>(value));
 }
@@ -104,13 +115,13 @@ struct Run {
 };
 
 /// Normal inputs in bf16; `deviation` of q sets the spread of the logits.
-inline Run inputs(const Shape& shape, double deviation = 1.0) {
+inline Run inputs(const Shape& shape, double deviation = 1.0, std::uint64_t seed = 11) {
   const std::int64_t width = shape.nope + shape.rope;
   Run run;
   run.shape = shape;
-  run.q = normal(11, shape.queries * shape.heads * width, deviation);
-  run.k = normal(12, shape.keys * shape.heads * width);
-  run.v = normal(13, shape.keys * shape.heads * shape.v);
+  run.q = normal(seed, shape.queries * shape.heads * width, deviation);
+  run.k = normal(seed + 1, shape.keys * shape.heads * width);
+  run.v = normal(seed + 2, shape.keys * shape.heads * shape.v);
   return run;
 }
 

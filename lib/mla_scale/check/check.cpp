@@ -4,6 +4,8 @@
 #include <mla_scale/check/expectation.hpp>
 #include <mla_scale/core/text.hpp>
 #include <mla_scale/diagnose/diagnose.hpp>
+#include <mla_scale/diagnose/hypothesis.hpp>
+#include <mla_scale/diagnose/scale_candidates.hpp>
 #include <mla_scale/reference/key_tiles.hpp>
 
 #include <fmt/format.h>
@@ -28,15 +30,20 @@ constexpr std::int64_t k_few_logits = 100'000;
 constexpr double k_same_scale = 1e-5; // of a declared scale, which is often a float32
 
 Result<void> require_mla(const model::MlaConfig& config) {
+  const auto unsupported = [&](std::string message) {
+    return Error{ErrorKind::unsupported, std::move(message), config.source, "", {}};
+  };
+  if (config.attention == model::AttentionKind::shared_kv) {
+    return unsupported("check judges Multi-head Latent Attention; this model has one K = V head "
+                       "shared by all queries (DeepSeek V4 style)");
+  }
   const model::Dims& dims = config.dims;
   const bool has_widths = dims.num_attention_heads && dims.kv_lora_rank && dims.qk_nope_head_dim
                           && dims.qk_rope_head_dim && dims.v_head_dim;
-  if (!has_widths || config.attention == model::AttentionKind::shared_kv) {
-    return Error{ErrorKind::unsupported,
-                 "check judges Multi-head Latent Attention; this model has another kind",
-                 config.source,
-                 "",
-                 {}};
+  if (!has_widths) {
+    return unsupported("check judges Multi-head Latent Attention; this model lacks one of its "
+                       "widths (num_attention_heads, kv_lora_rank, qk_nope_head_dim, "
+                       "qk_rope_head_dim, v_head_dim)");
   }
   return {};
 }
@@ -223,6 +230,67 @@ suspects_of(const compare::Judgement& judgement) {
   return suspects;
 }
 
+diagnose::Finding scale_finding(const Check& check, const std::string& id, double softmax_scale) {
+  const compare::ScaleFit& fit = *check.judgement.fit;
+  const auto* hypothesis = diagnose::find_hypothesis(id);
+  return {id,
+          std::string(hypothesis->title),
+          {{"softmax_scale", softmax_scale},
+           {"expected", check.softmax_scale},
+           {"ratio", softmax_scale / check.softmax_scale},
+           {"fitted", fit.softmax_scale},
+           {"standard_error", fit.standard_error}},
+          check.diagnosis.null_ratio,
+          fmt::format("fitted scale {:.7g} ± {:.1g} from {}; the error is too small to show more",
+                      fit.softmax_scale, fit.standard_error, fit.from),
+          std::string(hypothesis->look_at)};
+}
+
+/// Of a mismatch so small that no hypothesis is likelier than the expectation: what the fit says.
+void explain_small_error(const diagnose::Expectation& expectation, Check& check) {
+  constexpr double k_many_errors = 6.0;
+  constexpr double k_few_errors = 4.0;
+  const std::optional<compare::ScaleFit>& fit = check.judgement.fit;
+  if (!fit || !fit->converged
+      || std::abs(fit->softmax_scale - check.softmax_scale) < k_many_errors * fit->standard_error) {
+    check.diagnosis.unexplained =
+        "the error is larger than a healthy kernel's, and too small to show which bug made it";
+    return;
+  }
+  const auto distance = [&](const diagnose::ScaleCandidate& candidate) {
+    return std::abs(candidate.value - fit->softmax_scale);
+  };
+  auto candidates = diagnose::scale_candidates(expectation);
+  std::stable_sort(candidates.begin(), candidates.end(),
+                   [&](const auto& a, const auto& b) { return distance(a) < distance(b); });
+  auto& findings = check.diagnosis.findings;
+  for (const diagnose::ScaleCandidate& candidate : candidates) {
+    const bool known = std::any_of(findings.begin(), findings.end(),
+                                   [&](const auto& one) { return one.id == candidate.id; });
+    if (!known && distance(candidate) < k_few_errors * fit->standard_error) {
+      findings.push_back(scale_finding(check, candidate.id, candidate.value));
+    }
+  }
+  if (findings.empty()) {
+    findings.push_back(scale_finding(check, "scale.other", fit->softmax_scale));
+  }
+}
+
+/// Tells what the judgement saw of probabilities that were cut; the diagnosis knows rounded ones.
+void note_truncation(Check& check) {
+  if (check.judgement.verdict != Verdict::match
+      || check.judgement.level != compare::Level::flash_cut) {
+    return;
+  }
+  const auto* hypothesis = diagnose::find_hypothesis("precision.truncated_probabilities");
+  check.diagnosis.notes = {{std::string(hypothesis->id),
+                            std::string(hypothesis->title),
+                            {},
+                            check.judgement.tensors.front().floor_ratio,
+                            "out is as a kernel leaves it that cuts probabilities to the dtype",
+                            std::string(hypothesis->look_at)}};
+}
+
 /// Chooses rows of a problem that has none chosen; returns what to tell about it, or nothing.
 std::string choose_rows(Problem& problem, RowChoice choice) {
   const bool wanted = choice == RowChoice::automatic
@@ -311,13 +379,17 @@ Result<Check> check_as_read(const model::MlaConfig& config, const scale::Softmax
       diagnose_options.logits = k_few_logits;
     }
     diagnose_options.suspects = suspects_of(check.judgement);
+    diagnose_options.scale_bias = check.judgement.scale_bias;
     auto diagnosis = diagnose::diagnose(*problem, check.capture, expectation, diagnose_options);
     if (!diagnosis) {
       return diagnosis.error();
     }
     check.diagnosis = std::move(*diagnosis);
+    note_truncation(check);
     if (check.judgement.verdict != Verdict::mismatch) {
       check.diagnosis.findings.clear();
+    } else if (check.diagnosis.findings.empty() && check.diagnosis.unexplained.empty()) {
+      explain_small_error(expectation, check);
     }
   }
   if (const auto unchanged = tensor::check_unchanged(check.capture); !unchanged) {

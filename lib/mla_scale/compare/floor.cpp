@@ -50,6 +50,8 @@ Recipe recipe_for(Level level, const ComputeDtypes& dtypes, Form form) {
   } else if (level == Level::fp8) {
     recipe.probability = Rounding::e4m3;
     recipe.probability_gain = 256.0;
+  } else if (level == Level::flash_cut) {
+    recipe.probability = compute == Rounding::f16 ? Rounding::f16_cut : Rounding::bf16_cut;
   } else if (level == Level::rounded_sum) {
     recipe.sums_rounded = true;
   } else if (has_coarse_logits(level)) {
@@ -96,6 +98,21 @@ double largest_logit(const RowSample& sample, double scale) {
   return largest;
 }
 
+/// Standard deviation of the scaled logits, weighted by their probabilities up to a factor.
+double spread_of_logits(const RowSample& sample, double scale, const double* probabilities) {
+  double total = 0.0;
+  double sum = 0.0;
+  double squares = 0.0;
+  for (std::size_t j = 0; j < sample.nope.size(); ++j) {
+    const double logit = scale * (sample.nope[j] + sample.rope[j]);
+    total += probabilities[j];
+    sum += probabilities[j] * logit;
+    squares += probabilities[j] * logit * logit;
+  }
+  const double mean = sum / total;
+  return std::sqrt(std::max(0.0, squares / total - mean * mean));
+}
+
 /// What a recipe's roundings do to an lse on average, so that a row whose simulated error is small
 /// by luck does not get a floor that no other kernel can meet: to first order the lse changes by
 /// Σ p_j · (change of logit j, and relative change of p_j where rounded ones are summed).
@@ -103,7 +120,12 @@ double lse_noise(const RowSample& sample, double scale, const double* probabilit
                  const Recipe& recipe) {
   const double of_logit =
       std::hypot(rounding_spread(recipe.product), rounding_spread(recipe.logit));
-  const double of_sum = recipe.sums_rounded ? rounding_spread(recipe.probability) : 0.0;
+  // Probabilities within one step of each other all round alike: what that does is simulated.
+  const double of_sum = recipe.sums_rounded
+                            ? rounding_spread(recipe.probability)
+                                  * std::min(1.0, spread_of_logits(sample, scale, probabilities)
+                                                      / (2.0 * unit_roundoff(recipe.probability)))
+                            : 0.0;
   // exp(0) of the largest logit is 1 and stays so.
   const double largest = *std::max_element(probabilities, probabilities + sample.nope.size());
   double sum = 0.0;
@@ -134,20 +156,36 @@ TwoSoftmaxes two_softmaxes(const RowSample& exact, const RowSample& kernel, doub
   return both;
 }
 
-/// |rounded kernel - exact| / |exact|, 0 when the exact one vanishes.
-double relative_error(Rounding output, std::span<const double> kernel,
-                      std::span<const double> exact, double noise) {
+/// The error of a row's out over the size of the exact one; all 0 when that vanishes.
+struct Along {
+  double exact = 0.0; ///< |exact|²
+  double error = 0.0; ///< |rounded kernel - exact| / |exact|
+  double bias = 0.0;  ///< what of it lies along the exact one
+};
+
+Along error_along(Rounding output, std::span<const double> kernel, std::span<const double> exact) {
+  Along along;
   double error = 0.0;
-  double squared = 0.0;
+  double product = 0.0;
   for (std::size_t c = 0; c < exact.size(); ++c) {
     const double difference = round_to(output, kernel[c]) - exact[c];
     error += difference * difference;
-    squared += exact[c] * exact[c];
+    product += difference * exact[c];
+    along.exact += exact[c] * exact[c];
   }
-  return squared > 0.0 ? std::sqrt(error / squared + noise * noise) : 0.0;
+  if (along.exact > 0.0) {
+    along.error = std::sqrt(error / along.exact);
+    along.bias = product / along.exact;
+  }
+  return along;
 }
 
 } // namespace
+
+Rounding probability_rounding(Level level, const ComputeDtypes& dtypes) {
+  const Recipe recipe = recipe_for(level, dtypes, Form::expanded);
+  return recipe.probability == Rounding::none ? recipe.normalised : recipe.probability;
+}
 
 std::vector<RowFloor> simulate_floor(const Problem& problem, const std::vector<RowSample>& samples,
                                      Level level, const ComputeDtypes& dtypes) {
@@ -187,7 +225,9 @@ std::vector<RowFloor> simulate_floor(const Problem& problem, const std::vector<R
     const std::span<const double> row = std::span(both).subspan(2 * width * i, 2 * width);
     const std::span<const double> kernel =
         of_kernel.empty() ? row.last(width) : std::span(of_kernel).subspan(width * i, width);
-    floors[i].out = relative_error(output, kernel, row.first(width), noise);
+    const Along along = error_along(output, kernel, row.first(width));
+    floors[i].out = along.exact > 0.0 ? std::hypot(along.error, noise) : 0.0;
+    floors[i].bias = along.bias;
     floors[i].lse = std::max(std::hypot(softmaxes[i].lse_error, noise), softmaxes[i].lse_noise);
   }
   return floors;

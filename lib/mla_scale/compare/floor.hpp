@@ -10,8 +10,9 @@ namespace mla_scale::compare {
 
 /// Error of a simulated healthy kernel on one sampled row.
 struct RowFloor {
-  double out = 0.0; ///< |simulated out - exact out| / |exact out|; 0 when the exact out vanishes
-  double lse = 0.0; ///< absolute
+  double out = 0.0;  ///< |simulated out - exact out| / |exact out|; 0 when the exact out vanishes
+  double lse = 0.0;  ///< absolute
+  double bias = 0.0; ///< of the error of out, what lies along the exact out, over its size
 };
 
 /// Simulates a kernel of one level on exactly these inputs with the problem's scale: the inputs as
@@ -21,5 +22,8 @@ struct RowFloor {
 [[nodiscard]] std::vector<RowFloor> simulate_floor(const reference::Problem& problem,
                                                    const std::vector<RowSample>& samples,
                                                    Level level, const ComputeDtypes& dtypes);
+
+/// What kernels of a level round probabilities to.
+[[nodiscard]] Rounding probability_rounding(Level level, const ComputeDtypes& dtypes);
 
 } // namespace mla_scale::compare

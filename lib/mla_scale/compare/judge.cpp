@@ -1,4 +1,5 @@
 #include <mla_scale/compare/capture_errors.hpp>
+#include <mla_scale/compare/clustered_error.hpp>
 #include <mla_scale/compare/judge.hpp>
 #include <mla_scale/compare/level_test.hpp>
 #include <mla_scale/compare/position_buckets.hpp>
@@ -95,7 +96,11 @@ double distance_from(const LevelResult& result, const Evidence& evidence) {
 LevelResult choose_level(const Evidence& evidence, const std::vector<Level>& levels) {
   std::vector<LevelResult> results;
   for (const Level level : levels) {
-    results.push_back(test_level(evidence, level));
+    LevelResult result = test_level(evidence, level);
+    // Cutting leans to one side by a known amount: where out does not, its size means nothing.
+    if (level != Level::flash_cut || result.passed()) {
+      results.push_back(std::move(result));
+    }
   }
   std::stable_sort(results.begin(), results.end(), [&](const LevelResult& a, const LevelResult& b) {
     return distance_from(a, evidence) < distance_from(b, evidence);
@@ -149,6 +154,17 @@ std::optional<ScaleFit> better_fit(const Evidence& evidence, const LevelResult& 
   return evidence.out_fit;
 }
 
+/// Adds what the rows of a fit cannot show: where they are few, by luck, the noise of a healthy
+/// kernel of the level; and what rounding does to all rows alike.
+void take_noise(double noise, double bias, ScaleFit& fit) {
+  const double scale = std::abs(fit.softmax_scale);
+  if (static_cast<double>(fit.rows) < k_few_rows) {
+    fit.standard_error =
+        std::max(fit.standard_error, scale * noise / std::sqrt(std::max(fit.information, 1e-300)));
+  }
+  fit.standard_error = std::hypot(fit.standard_error, bias * scale);
+}
+
 /// Relative standard error that the scale can be told with, at best, from these inputs and a
 /// healthy kernel of the level.
 double scale_resolution(const Evidence& evidence, const LevelResult& level, bool out_counts,
@@ -158,8 +174,8 @@ double scale_resolution(const Evidence& evidence, const LevelResult& level, bool
     const ScaleFit& fit = *evidence.out_fit;
     const double noise =
         level.out_floor / std::sqrt(static_cast<double>(evidence.problem.v_width()));
-    best = std::min(best, std::max(fit.standard_error / std::abs(fit.softmax_scale),
-                                   noise / std::sqrt(fit.information)));
+    best = std::min(best, std::max({fit.standard_error / std::abs(fit.softmax_scale),
+                                    noise / std::sqrt(fit.information), level.bias.scale}));
   }
   if (evidence.lse_fit && lse_counts) {
     const ScaleFit& fit = *evidence.lse_fit;
@@ -256,7 +272,15 @@ Result<Judgement> judge_with(const reference::Problem& problem, const tensor::Ca
   const std::vector<RowSample> samples =
       sample_logits(problem, sample_rows(problem, options.sampled_rows));
   const PositionBuckets buckets(problem);
-  Evidence evidence{problem, *errors, buckets, samples, judgement.dtypes, {}, {}, {}};
+  Evidence evidence{problem,
+                    *errors,
+                    buckets,
+                    samples,
+                    judgement.dtypes,
+                    {},
+                    {},
+                    {},
+                    row_spreads(samples, problem.softmax_scale)};
   LevelResult level;
   if (errors->reference_not_finite == 0 && !samples.empty()) {
     if (errors->lse.present) {
@@ -270,6 +294,14 @@ Result<Judgement> judge_with(const reference::Problem& problem, const tensor::Ca
     level = choose_level(evidence, only ? std::vector{*only} : levels_for(evidence.dtypes));
   }
   judgement.level = level.level;
+  judgement.scale_bias = level.bias.scale;
+  if (evidence.out_fit) {
+    const auto width = static_cast<double>(problem.v_width());
+    take_noise(level.out_floor / std::sqrt(width), level.bias.scale, *evidence.out_fit);
+  }
+  if (evidence.lse_fit) {
+    take_noise(level.lse_floor, 0.0, *evidence.lse_fit);
+  }
   judgement.tensors.push_back(finish(level.out, "out", out_status, errors->out));
   judgement.tensors.push_back(finish(level.lse, "lse", lse_status, errors->lse));
   judgement.fit = better_fit(evidence, level);
@@ -298,6 +330,9 @@ Result<Judgement> judge_with(const reference::Problem& problem, const tensor::Ca
     add_weakness(judgement, resolution);
     if (has_coarse_logits(judgement.level)) {
       judgement.notes.emplace_back("precision.bf16_logits");
+    }
+    if (judgement.level == Level::flash_cut) {
+      judgement.notes.emplace_back("precision.truncated_probabilities");
     }
   }
   return judgement;

@@ -52,6 +52,7 @@ struct Judgement {
   std::vector<TensorComparison> tensors; ///< out, lse
   std::optional<ScaleFit> fit;           ///< lse when it is there, else out
   std::optional<ScaleFit> fit_from_out;
+  double scale_bias = 0.0; ///< of fit_from_out, at most, by the level's rounding of probabilities
   std::vector<RivalOutcome> rivals;
   reference::Work work;
 };

@@ -18,11 +18,12 @@ struct LevelRow {
   std::string_view description;
 };
 
-constexpr std::array<LevelRow, 9> k_levels = {{
+constexpr std::array<LevelRow, 10> k_levels = {{
     {Level::exact, "exact", "float32 inside, only the output is rounded"},
     {Level::tf32, "tf32", "TF32 tensor cores: inputs and probabilities rounded to 10 bits"},
     {Level::tf32_cut, "tf32_cut", "TF32 tensor cores: inputs and probabilities cut to 10 bits"},
     {Level::flash, "flash", "probabilities rounded to the dtype before P·V"},
+    {Level::flash_cut, "flash_cut", "probabilities cut to the dtype, not rounded, before P·V"},
     {Level::rounded_sum, "rounded_sum",
      "probabilities rounded to the dtype before they are summed"},
     {Level::rounded_query, "rounded_query", "scale · q and probabilities rounded to the dtype"},
@@ -41,12 +42,14 @@ struct Format {
   bool saturates;
 };
 
-constexpr std::array<Format, 7> k_formats = {{
+constexpr std::array<Format, 9> k_formats = {{
     {Rounding::f32, 23, -126, 3.4028234663852886e38, false},
     {Rounding::tf32, 10, -126, 3.4011621342146535e38, false},
     {Rounding::tf32_cut, 10, -126, 3.4011621342146535e38, false},
     {Rounding::bf16, 7, -126, 3.3895313892515355e38, false},
+    {Rounding::bf16_cut, 7, -126, 3.3895313892515355e38, false},
     {Rounding::f16, 10, -14, 65504.0, false},
+    {Rounding::f16_cut, 10, -14, 65504.0, false},
     {Rounding::e4m3, 3, -6, 448.0, true},
     {Rounding::e5m2, 2, -14, 57344.0, false},
 }};
@@ -58,6 +61,11 @@ const Format* find_format(Rounding rounding) {
     }
   }
   return nullptr;
+}
+
+bool cuts(Rounding rounding) {
+  return rounding == Rounding::tf32_cut || rounding == Rounding::bf16_cut
+         || rounding == Rounding::f16_cut;
 }
 
 const LevelRow& row_of(Level level) {
@@ -79,7 +87,8 @@ bool has_coarse_logits(Level level) {
 }
 
 bool changes_lse(Level level) {
-  return level != Level::exact && level != Level::flash && level != Level::fp8;
+  return level != Level::exact && level != Level::flash && level != Level::flash_cut
+         && level != Level::fp8;
 }
 
 Rounding rounding_of(Dtype dtype) {
@@ -110,13 +119,13 @@ double round_to(Rounding rounding, double value) {
   if (exponent >= format->smallest_exponent) {
     // Adding half of the last kept bit, less one when that bit is 0, carries into the exponent too.
     const auto dropped = static_cast<unsigned>(52 - format->fraction_bits);
-    const std::uint64_t half = rounding == Rounding::tf32_cut ? 0
-                                                              : (std::uint64_t{1} << (dropped - 1U))
-                                                                    - 1U + ((bits >> dropped) & 1U);
+    const std::uint64_t half =
+        cuts(rounding) ? 0 : (std::uint64_t{1} << (dropped - 1U)) - 1U + ((bits >> dropped) & 1U);
     rounded = std::bit_cast<double>(((bits + half) >> dropped) << dropped);
   } else {
     const double step = std::ldexp(1.0, format->smallest_exponent - format->fraction_bits);
-    rounded = std::nearbyint(value / step) * step;
+    const double steps = value / step;
+    rounded = (cuts(rounding) ? std::trunc(steps) : std::nearbyint(steps)) * step;
   }
   if (std::abs(rounded) > format->largest) {
     return std::copysign(
@@ -155,7 +164,7 @@ std::vector<Level> levels_for(const ComputeDtypes& dtypes) {
     return {Level::exact, Level::flash, Level::fp8, Level::rounded_logits, Level::eager};
   }
   if (dtypes.input == Dtype::bf16 || dtypes.input == Dtype::f16) {
-    return {Level::exact,         Level::flash,          Level::rounded_sum,
+    return {Level::exact,         Level::flash,          Level::flash_cut, Level::rounded_sum,
             Level::rounded_query, Level::rounded_logits, Level::eager};
   }
   return {Level::exact, Level::tf32, Level::tf32_cut};

@@ -16,6 +16,7 @@ enum class Level {
   tf32,           ///< float32 inputs through TF32 tensor cores: q, k, p and v rounded to 10 bits
   tf32_cut,       ///< the same, cut to 10 bits, as tensor cores do with what they are given
   flash,          ///< probabilities rounded to the dtype before P·V
+  flash_cut,      ///< probabilities cut to the dtype, towards zero: out is a little too small
   rounded_sum,    ///< and summed as rounded, as kernels do that multiply them by a column of ones
   rounded_query,  ///< probabilities and scale · q rounded to the dtype before Q·Kᵀ
   fp8,            ///< probabilities rounded to e4m3
@@ -23,8 +24,8 @@ enum class Level {
   eager,          ///< logits rounded to the dtype before and after the scale (transformers' eager)
 };
 
-/// "exact", "tf32", "tf32_cut", "flash", "rounded_sum", "rounded_query", "fp8", "rounded_logits",
-/// "eager".
+/// "exact", "tf32", "tf32_cut", "flash", "flash_cut", "rounded_sum", "rounded_query", "fp8",
+/// "rounded_logits", "eager".
 [[nodiscard]] std::string_view to_string(Level level);
 
 /// One line for a reader.
@@ -36,8 +37,8 @@ enum class Level {
 /// True for levels that round logits to the dtype.
 [[nodiscard]] bool has_coarse_logits(Level level);
 
-/// A number format to round to, nearest even; tf32_cut: towards zero.
-enum class Rounding { none, f32, tf32, tf32_cut, bf16, f16, e4m3, e5m2 };
+/// A number format to round to, nearest even; those that end in _cut: towards zero.
+enum class Rounding { none, f32, tf32, tf32_cut, bf16, bf16_cut, f16, f16_cut, e4m3, e5m2 };
 
 /// The rounding that storing in `dtype` does; none for f64 and integers.
 [[nodiscard]] Rounding rounding_of(tensor::Dtype dtype);

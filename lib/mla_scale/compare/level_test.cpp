@@ -19,6 +19,7 @@ constexpr double k_group_spread = 2.5; // over sqrt(rows): few rows say less
 constexpr double k_row_ratio = 4.0;
 constexpr double k_lse_row_ratio = 6.0; // of levels that round logits: one number a row, with tails
 constexpr double k_standard_errors = 6.0;
+constexpr double k_cut_errors = 4.0;
 constexpr double k_gain_share = 0.1;    // of the floor: bias that rounding itself leaves
 constexpr double k_coarse_share = 0.02; // its floor is wide, and what it rounds last sums to 1
 constexpr double k_sum_bias = 2e-6;     // float32 sums on tensor cores lean to one side
@@ -39,6 +40,14 @@ double median(std::vector<double> values) {
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
   std::nth_element(values.begin(), middle, values.end());
   return *middle;
+}
+
+double mean_of(const std::vector<double>& values) {
+  double sum = 0.0;
+  for (const double value : values) {
+    sum += value;
+  }
+  return values.empty() ? 0.0 : sum / static_cast<double>(values.size());
 }
 
 double ratio_of(double error, double floor) {
@@ -92,8 +101,10 @@ public:
         m_cell_floor(m_heads * m_buckets), m_cell_error(m_heads * m_buckets),
         m_bad_cell(m_heads * m_buckets, false) {}
 
-  void run(Level level) {
+  void run(Level level, const RoundingBias& bias, double expected_bias) {
     m_level = level;
+    m_bias = bias.gain;
+    m_expected_bias = expected_bias;
     collect_floors();
     collect_errors();
     test_rows();
@@ -114,6 +125,10 @@ private:
   [[nodiscard]] double row_ratio() const {
     return m_is_lse && changes_lse(m_level) ? k_lse_row_ratio : k_row_ratio;
   }
+  /// What rounding probabilities may do to all rows alike; to lse where they are what is summed.
+  [[nodiscard]] double bias() const {
+    return !m_is_lse || m_level == Level::rounded_sum ? m_bias : 0.0;
+  }
   [[nodiscard]] double floor_of(std::size_t head, std::size_t bucket) const;
   [[nodiscard]] GroupError group(const std::vector<std::size_t>& cells) const;
   void name_groups(const std::vector<GroupError>& groups, std::string_view what);
@@ -125,6 +140,8 @@ private:
   TensorComparison& m_result;
   bool m_is_lse;
   Level m_level = Level::exact;
+  double m_expected_bias = 0.0;
+  double m_bias = 0.0; // of RoundingBias
   std::size_t m_heads;
   std::size_t m_rows;
   std::size_t m_buckets;
@@ -196,7 +213,7 @@ void TensorTest::test_rows() {
         continue;
       }
       const double floor = floor_of(h, m_evidence.buckets.bucket_of(m_evidence.errors.rows[r]));
-      if (error > row_ratio() * floor) {
+      if (error > row_ratio() * floor + bias()) {
         suspects.push_back({h, r, error, floor});
       }
     }
@@ -234,7 +251,7 @@ void TensorTest::test_rows() {
       suspect.floor = std::max(suspect.floor, m_is_lse ? floor.lse : floor.out);
     }
     const double ratio = ratio_of(suspect.error, suspect.floor);
-    if (ratio > row_ratio()) {
+    if (suspect.error > row_ratio() * suspect.floor + bias()) {
       bad += 1;
       m_bad_cell[cell(suspect.head,
                       m_evidence.buckets.bucket_of(m_evidence.errors.rows[suspect.row]))] = true;
@@ -276,7 +293,7 @@ GroupError TensorTest::group(const std::vector<std::size_t>& cells) const {
   result.floor_ratio = ratio_of(result.relative_rms, result.floor);
   const double allowed =
       k_group_ratio + k_group_spread / std::sqrt(static_cast<double>(error.count));
-  result.bad = result.bad || result.floor_ratio > allowed;
+  result.bad = result.bad || result.relative_rms > allowed * result.floor + bias();
   return result;
 }
 
@@ -342,9 +359,12 @@ void TensorTest::test_bias() {
   // Rounding has no direction: over many rows its projection on the output averages out.
   const bool leans = m_level == Level::tf32 || m_level == Level::tf32_cut || m_level == Level::fp8
                      || (m_is_lse && !changes_lse(m_level));
-  const double share = leans                                     ? 1.0
-                       : !m_is_lse && has_coarse_logits(m_level) ? k_coarse_share
-                                                                 : k_gain_share;
+  // What cutting does is known: a gain that is not quite that is no cut.
+  const bool cut = !m_is_lse && m_level == Level::flash_cut;
+  const double share = leans                                              ? 1.0
+                       : cut || (!m_is_lse && has_coarse_logits(m_level)) ? k_coarse_share
+                                                                          : k_gain_share;
+  const double errors = cut ? k_cut_errors : k_standard_errors;
   const auto test = [&](std::size_t first, std::size_t last, const std::string& where) {
     double sum = 0.0;
     double squares = 0.0;
@@ -361,9 +381,9 @@ void TensorTest::test_bias() {
     }
     const double mean = sum / count;
     const double error = std::sqrt(std::max(0.0, squares / count - mean * mean) / (count - 1.0));
-    const double allowed = k_standard_errors * (1.0 + k_few_rows / count) * error
-                           + share * m_floor.root() + k_sum_bias;
-    if (std::abs(mean) > allowed) {
+    const double allowed =
+        errors * (1.0 + k_few_rows / count) * error + share * m_floor.root() + bias() + k_sum_bias;
+    if (std::abs(mean - m_expected_bias) > allowed) {
       fail(m_is_lse ? fmt::format("on average{} {:+.3g} ± {:.1g} off", where, mean, error)
                     : fmt::format("on average{} {:.7g} ± {:.1g} times the reference", where,
                                   1.0 + mean, error));
@@ -385,9 +405,11 @@ std::string scale_reason(const ScaleFit& fit, double expected) {
 }
 
 /// Adds the fitted scale as the first reason when it explains the error, as the only one when
-/// nothing else was seen; else what was fitted means nothing.
-void test_scale(const std::optional<ScaleFit>& fit, double expected, double allowance, double floor,
-                double error, std::int64_t width, bool may_be_explained, TensorComparison& result) {
+/// nothing else was seen; else what was fitted means nothing. `bias`: what a healthy kernel's
+/// rounding may do to the fit, at most.
+void test_scale(const std::optional<ScaleFit>& fit, double expected, double allowance, double bias,
+                double floor, double error, std::int64_t width, bool may_be_explained,
+                TensorComparison& result) {
   if (!fit || !fit->converged) {
     return;
   }
@@ -398,10 +420,11 @@ void test_scale(const std::optional<ScaleFit>& fit, double expected, double allo
   // What a scale explains to the last is no noise, whatever a kernel of this level may do.
   const bool explained =
       may_be_explained && fit->rows >= k_few_rows && fit->residual < k_explained * error
-      && std::abs(fit->ratio - 1.0) > k_float32_scale + k_standard_errors * own_error;
+      && std::abs(fit->ratio - 1.0) > k_float32_scale + bias + k_standard_errors * own_error;
   const double standard_error =
       std::max(own_error, fit->rows < k_few_rows ? k_few_rows_noise * noise : noise);
-  if (!explained && std::abs(fit->ratio - 1.0) <= allowance + k_standard_errors * standard_error) {
+  if (!explained
+      && std::abs(fit->ratio - 1.0) <= allowance + bias + k_standard_errors * standard_error) {
     return;
   }
   if (fit->residual < k_row_ratio * floor || result.reasons.empty()) {
@@ -413,6 +436,9 @@ void test_scale(const std::optional<ScaleFit>& fit, double expected, double allo
 
 double scale_allowance(Level level, const ComputeDtypes& dtypes, bool from_lse) {
   switch (level) {
+  case Level::flash_cut:
+    // The largest probability, 1, is not cut: it weighs more than it should.
+    return from_lse ? 1e-5 : 0.5 * unit_roundoff(dtypes.compute());
   case Level::exact:
   case Level::flash:
     if (tensor::is_float8(dtypes.input)) {
@@ -441,6 +467,7 @@ LevelResult test_level(const Evidence& evidence, Level level) {
   const double lse_roundoff = unit_roundoff(rounding_of(evidence.lse_dtype));
   std::vector<double> out_floors;
   std::vector<double> lse_floors;
+  std::vector<double> biases;
   std::vector<double> out_errors;
   std::vector<double> lse_errors;
   MeanSquare out_mean;
@@ -454,6 +481,7 @@ LevelResult test_level(const Evidence& evidence, Level level) {
         evidence.errors.slot(place(evidence.errors.heads, evidence.samples[i].head),
                              place(evidence.errors.rows, evidence.samples[i].row));
     out_floors.push_back(floors[i].out);
+    biases.push_back(floors[i].bias);
     lse_floors.push_back(
         std::hypot(floors[i].lse, lse_roundoff * std::abs(evidence.errors.reference_lse[slot])));
     out_mean.add(out_floors.back());
@@ -468,17 +496,21 @@ LevelResult test_level(const Evidence& evidence, Level level) {
   result.out_floor = out_mean.root();
   result.lse_floor = lse_mean.root();
   const double scale = evidence.problem.softmax_scale;
+  result.bias = rounding_bias(evidence.spreads,
+                              2.0 * unit_roundoff(probability_rounding(level, evidence.dtypes)));
   if (evidence.errors.out.present) {
     result.out_bulk = ratio_of(median(out_errors), median(out_floors));
-    TensorTest(evidence, evidence.errors.out, out_floors, result.out, false).run(level);
+    TensorTest(evidence, evidence.errors.out, out_floors, result.out, false)
+        .run(level, result.bias, level == Level::flash_cut ? mean_of(biases) : 0.0);
     test_scale(evidence.out_fit, scale, scale_allowance(level, evidence.dtypes, false),
-               result.out_floor, root_mean_square(out_errors), evidence.problem.v_width(), true,
-               result.out);
+               result.bias.scale, result.out_floor, root_mean_square(out_errors),
+               evidence.problem.v_width(), true, result.out);
   }
   if (evidence.errors.lse.present) {
     result.lse_bulk = ratio_of(median(lse_errors), median(lse_floors));
-    TensorTest(evidence, evidence.errors.lse, lse_floors, result.lse, true).run(level);
-    test_scale(evidence.lse_fit, scale, scale_allowance(level, evidence.dtypes, true),
+    TensorTest(evidence, evidence.errors.lse, lse_floors, result.lse, true)
+        .run(level, result.bias, 0.0);
+    test_scale(evidence.lse_fit, scale, scale_allowance(level, evidence.dtypes, true), 0.0,
                result.lse_floor, root_mean_square(lse_errors), 1, level != Level::tf32_cut,
                result.lse); // cut operands shrink all logits alike
   }

@@ -3,6 +3,7 @@
 #include <mla_scale/compare/capture_errors.hpp>
 #include <mla_scale/compare/floor.hpp>
 #include <mla_scale/compare/position_buckets.hpp>
+#include <mla_scale/compare/rounding_bias.hpp>
 #include <mla_scale/compare/row_sample.hpp>
 #include <mla_scale/compare/scale_fit.hpp>
 
@@ -21,6 +22,7 @@ struct Evidence {
   tensor::Dtype lse_dtype = tensor::Dtype::f32;
   std::optional<ScaleFit> lse_fit;
   std::optional<ScaleFit> out_fit;
+  std::vector<RowSpread> spreads; ///< of samples, at the problem's scale
 };
 
 /// A tensor held against one level.
@@ -30,6 +32,7 @@ struct LevelResult {
   double lse_bulk = 0.0;
   double out_floor = 0.0; ///< rms over samples
   double lse_floor = 0.0;
+  RoundingBias bias; ///< of probabilities, which logits that hardly spread do not average out
   TensorComparison out;
   TensorComparison lse;
 

@@ -1,3 +1,4 @@
+#include <mla_scale/compare/clustered_error.hpp>
 #include <mla_scale/compare/scale_fit.hpp>
 #include <mla_scale/compare/value_average.hpp>
 #include <mla_scale/core/parallel.hpp>
@@ -19,27 +20,35 @@ constexpr double k_longest_step = 0.7;    // of ln(scale): a factor of 2
 constexpr double k_relative_floor = 3e-7; // exp2 of float32 logits in fused kernels, measured
 constexpr std::array<double, 4> k_starts = {1.0, 0.5, 0.25, 2.0};
 constexpr double k_near_residual = 0.1; // rms of a row: near enough to descend from
-constexpr std::int64_t k_few_rows = 16;
-/// The P·V rounding of a row is shared by its columns, so that a naive standard error is too small
-/// by up to this; a clustered one cannot be had from a few rows.
-constexpr double k_clustering = 7.0;
+
+/// J·r and J² of one row.
+struct RowStep {
+  double gradient = 0.0;
+  double curvature = 0.0;
+};
 
 /// Sums of one Gauss-Newton step on t = ln(scale).
 struct Step {
-  double gradient = 0.0;         // Σ J·r
-  double curvature = 0.0;        // Σ J²
-  double gradient_squared = 0.0; // Σ over rows (J·r)², for the clustered error
-  double residual = 0.0;         // Σ r²
-  std::int64_t rows = 0;
+  double gradient = 0.0;      // Σ J·r
+  double curvature = 0.0;     // Σ J²
+  double residual = 0.0;      // Σ r²
+  std::vector<RowStep> rows;  // for the clustered error
+  double between_heads = 0.0; // variance of the gradient by how heads differ, when they were fitted
 
+  void add(double row_gradient, double row_curvature, double row_residual) {
+    gradient += row_gradient;
+    curvature += row_curvature;
+    residual += row_residual;
+    rows.push_back({row_gradient, row_curvature});
+  }
   Step& operator+=(const Step& other) {
     gradient += other.gradient;
     curvature += other.curvature;
-    gradient_squared += other.gradient_squared;
     residual += other.residual;
-    rows += other.rows;
+    rows.insert(rows.end(), other.rows.begin(), other.rows.end());
     return *this;
   }
+  [[nodiscard]] double count() const { return static_cast<double>(rows.size()); }
 };
 
 struct Fitted {
@@ -87,10 +96,10 @@ Fitted minimise(const Evaluate& evaluate) {
   double start = 0.0;
   double least = std::numeric_limits<double>::infinity();
   for (const double ratio : k_starts) {
-    if (const Step step = evaluate(std::log(ratio)); step.rows > 0 && step.residual < least) {
+    if (const Step step = evaluate(std::log(ratio)); !step.rows.empty() && step.residual < least) {
       least = step.residual;
       start = std::log(ratio);
-      if (least < k_near_residual * k_near_residual * static_cast<double>(step.rows)) {
+      if (least < k_near_residual * k_near_residual * step.count()) {
         break;
       }
     }
@@ -98,16 +107,22 @@ Fitted minimise(const Evaluate& evaluate) {
   return descend(evaluate, start);
 }
 
-/// Relative standard error of ln(scale) from `rows` rows of `width` residuals each.
+/// Relative standard error of ln(scale) from rows of `width` residuals each, clustered by row.
 double relative_error(const Step& step, std::int64_t width) {
-  const auto rows = static_cast<double>(step.rows);
-  const double clustered = std::sqrt(step.gradient_squared) / step.curvature;
-  if (step.rows >= k_few_rows) {
-    return clustered;
+  double variance = 0.0; // of the gradient
+  double squared = 0.0;
+  for (const RowStep& row : step.rows) {
+    // A row that the fit follows leaves less residual than it has error.
+    const double share = std::min(row.curvature / step.curvature, k_most_share);
+    variance += std::pow(row.gradient / (1.0 - share), 2);
+    squared += row.curvature * row.curvature;
   }
-  const double residuals = std::max(1.0, rows * static_cast<double>(width) - 1.0);
+  const double effective = step.curvature * step.curvature / squared; // rows of equal weight
+  const double clustered = std::sqrt(std::max(variance, step.between_heads)) / step.curvature
+                           * few_rows_factor(effective - 1.0);
+  const double residuals = std::max(1.0, step.count() * static_cast<double>(width) - 1.0);
   const double naive = std::sqrt(step.residual / residuals / step.curvature);
-  return std::max(clustered, width > 1 ? k_clustering * naive : naive);
+  return std::max(clustered, width > 1 && effective < k_few_rows ? k_clustering * naive : naive);
 }
 
 ScaleFit to_fit(const Problem& problem, const Fitted& fitted, std::int64_t width,
@@ -120,9 +135,8 @@ ScaleFit to_fit(const Problem& problem, const Fitted& fitted, std::int64_t width
   fit.from = std::move(from);
   fit.converged = fitted.converged;
   fit.information = fitted.step.curvature;
-  fit.rows = fitted.step.rows;
-  fit.residual = std::sqrt(fitted.step.residual
-                           / static_cast<double>(std::max(std::int64_t{1}, fitted.step.rows)));
+  fit.rows = std::ssize(fitted.step.rows);
+  fit.residual = std::sqrt(fitted.step.residual / std::max(1.0, fitted.step.count()));
   return fit;
 }
 
@@ -208,8 +222,7 @@ Step out_step(const Problem& problem, const tensor::View3& out,
     if (!std::isfinite(residual)) {
       continue;
     }
-    step += {weights[i] * gradient, weights[i] * curvature,
-             weights[i] * gradient * weights[i] * gradient, weights[i] * residual, 1};
+    step.add(weights[i] * gradient, weights[i] * curvature, weights[i] * residual);
   }
   return step;
 }
@@ -240,21 +253,20 @@ std::optional<ScaleFit> fit_scale_from_lse(const Problem& problem, const tensor:
   }
   const double unit = capture.lse_base == tensor::LseBase::two ? std::log(2.0) : 1.0;
   const auto ranges = heads_of(samples);
-  const auto step_of = [&](std::size_t i, double scale, std::vector<double>& p) {
+  const auto add_row = [&](std::size_t i, double scale, std::vector<double>& p, Step& sum) {
     const double captured = unit * capture.lse->at(samples[i].row, samples[i].head, 0);
     double slope = 0.0; // d lse / d ln(scale)
     const double residual = softmax(samples[i], scale, p, slope) - captured;
-    return std::isfinite(residual)
-               ? Step{slope * residual, slope * slope, slope * residual * slope * residual,
-                      residual * residual, 1}
-               : Step{};
+    if (std::isfinite(residual)) {
+      sum.add(slope * residual, slope * slope, residual * residual);
+    }
   };
   const auto head_step = [&](std::size_t range, double log_ratio) {
     const double scale = problem.softmax_scale * std::exp(log_ratio);
     std::vector<double> p;
     Step sum;
     for (std::size_t i = ranges[range].first; i < ranges[range].second; ++i) {
-      sum += step_of(i, scale, p);
+      add_row(i, scale, p, sum);
     }
     return sum;
   };
@@ -330,7 +342,7 @@ std::optional<ScaleFit> fit_scale_from_out(const Problem& problem, const tensor:
   }
   if (heads > 1) {
     between *= static_cast<double>(heads) / static_cast<double>(heads - 1);
-    joined.step.gradient_squared = std::max(joined.step.gradient_squared, between);
+    joined.step.between_heads = between;
   }
   ScaleFit fit = to_fit(problem, joined, capture.out->width, "out");
   for (std::size_t range = 0; range < ranges.size(); ++range) {

@@ -55,6 +55,7 @@ struct Context {
   std::vector<std::size_t> probe; ///< a few of them, for scans
   std::vector<std::size_t> fit;   ///< for fits: every other one; the rest is held out
   Mechanism reference;            ///< what attention should be
+  double scale_bias = 0.0;        ///< Options::scale_bias
 };
 
 /// Log-likelihood that one free real number costs.

@@ -73,8 +73,9 @@ std::vector<std::size_t> fit_rows(const std::vector<std::size_t>& rows) {
 
 Context make_context(const reference::Problem& problem, const tensor::Capture& capture,
                      const Expectation& expectation, const Sample& sample,
-                     const Predictor& predictor, std::vector<std::size_t> rows) {
-  Context context{problem, capture, expectation, sample, predictor, std::move(rows), {}, {}, {}};
+                     const Predictor& predictor, std::vector<std::size_t> rows, double scale_bias) {
+  Context context{problem,         capture, expectation, sample, predictor,
+                  std::move(rows), {},      {},          {},     scale_bias};
   context.probe = probe_rows(sample, context.rows);
   context.fit = fit_rows(context.rows);
   context.reference.scale = problem.softmax_scale;
@@ -229,8 +230,11 @@ bool answer(const Context& context, const std::vector<Explanation>& explanations
   }
   append_findings(*best, where, report);
   append_ties(context, report);
+  // A fit tells scales apart, where it is precise.
+  constexpr double k_precise = 2e-3;
   const bool scale =
-      best->candidate.parts.empty() || best->candidate.parts.front().id.starts_with("scale.");
+      (best->candidate.parts.empty() || best->candidate.parts.front().id.starts_with("scale."))
+      && best->candidate.distance_error < k_precise;
   for (const auto& rival : explanations) {
     if (&rival != best && !rival.candidate.parts.empty() && !best->candidate.parts.empty()
         && (rival.total > best->total - k_rival_margin || as_good(rival, *best))
@@ -291,7 +295,7 @@ Result<Report> diagnose(const reference::Problem& posed, const tensor::Capture& 
     return made.error();
   }
   const Sample& sample = *made;
-  const Predictor predictor(sample, noise_of(capture));
+  const Predictor predictor(sample, noise_of(capture, problem.form != reference::Form::expanded));
   report.sampled_rows = std::ssize(sample.rows);
   report.not_identifiable = not_identifiable(problem, capture, expectation);
   std::set<std::int64_t> heads;
@@ -304,8 +308,8 @@ Result<Report> diagnose(const reference::Problem& posed, const tensor::Capture& 
   if (!sample.any_out && !sample.any_lse) {
     return report;
   }
-  const auto context =
-      make_context(problem, capture, expectation, sample, predictor, all_rows(sample));
+  const auto context = make_context(problem, capture, expectation, sample, predictor,
+                                    all_rows(sample), options.scale_bias);
   const auto explanations = explain(context);
   if (explanations.empty()) {
     return report; // No row that the reference defines has an output.
@@ -334,8 +338,8 @@ Result<Report> diagnose(const reference::Problem& posed, const tensor::Capture& 
   }
   // Some rows may be right: what explains the others?
   for (const auto& part : affected_parts(context)) {
-    const auto part_context =
-        make_context(problem, capture, expectation, sample, predictor, part.rows);
+    const auto part_context = make_context(problem, capture, expectation, sample, predictor,
+                                           part.rows, options.scale_bias);
     constexpr std::size_t k_fewest_rows = 8;
     if (part.rows.size() < k_fewest_rows) {
       continue;

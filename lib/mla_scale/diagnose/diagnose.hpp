@@ -17,6 +17,9 @@ struct Options {
   std::int64_t logits = 600'000; ///< logits held at most: rows · keys
   /// (head, row) pairs that a comparison found worst: their heads and rows are looked at first.
   std::vector<std::pair<std::int64_t, std::int64_t>> suspects = {};
+  /// Relative error that a healthy kernel's rounding may leave in a scale fitted from out, beyond
+  /// the fit's standard error: large where logits hardly spread.
+  double scale_bias = 0.0;
 };
 
 /// Which known bug produced the capture's out and lse.

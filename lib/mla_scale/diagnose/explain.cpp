@@ -23,6 +23,9 @@ constexpr double k_largest_merged_coarseness = 2.8;
 /// From this coarseness on, changes smaller than these may be the rounding's own doing.
 constexpr double k_coarse = 0.2;
 constexpr double k_smallest_coarse_effect = 6e-3;
+/// A scale has an error of its own to be measured by, which knows how coarse the logits are.
+constexpr double k_smallest_coarse_scale = 5e-4;
+constexpr double k_many_errors = 6.0;
 /// Screening: this much worse than the best on the probe is out.
 constexpr double k_screen_margin = 60.0;
 constexpr std::size_t k_survivors = 12;
@@ -68,8 +71,13 @@ bool near_enough(const Explanation& explanation) {
 
 /// False for a change that rounded logits may have caused.
 bool large_enough(const Explanation& explanation) {
-  return explanation.score.coarseness < k_coarse
-         || explanation.candidate.effect > k_smallest_coarse_effect;
+  const auto& candidate = explanation.candidate;
+  if (explanation.score.coarseness < k_coarse || candidate.effect > k_smallest_coarse_effect) {
+    return true;
+  }
+  return candidate.parts.size() == 1 && candidate.parts.front().id.starts_with("scale.")
+         && candidate.effect
+                > std::max(k_smallest_coarse_scale, k_many_errors * candidate.distance_error);
 }
 
 } // namespace

@@ -1,3 +1,4 @@
+#include <mla_scale/compare/clustered_error.hpp>
 #include <mla_scale/diagnose/linear_fit.hpp>
 
 #include <Eigen/Cholesky>
@@ -87,10 +88,13 @@ public:
     fit.jacobian.col(0) = gain * by_nope;
     fit.jacobian.col(1) = gain * by_rope;
     fit.jacobian.col(2) = m_mechanism.gain * out;
-    const double noise = m_predictor.noise().out;
+    const Noise& healthy = m_predictor.noise();
+    const double noise = std::hypot(healthy.out, healthy.probability, healthy.stored);
     fit.weight = 1.0 / (noise * noise * std::max(row.out_squared, 1e-30));
     return true;
   }
+
+  [[nodiscard]] FitSource source() const { return m_source; }
 
 private:
   const Predictor& m_predictor;
@@ -102,7 +106,6 @@ private:
 struct Sums {
   Eigen::MatrixXd normal;
   Eigen::VectorXd gradient;
-  Eigen::MatrixXd scatter; ///< Σ g gᵀ over rows
   double objective = 0.0;
   double count = 0.0;
 };
@@ -110,18 +113,15 @@ struct Sums {
 Sums accumulate(const Fitter& fitter, std::span<const std::size_t> rows, const Factors& factors,
                 const Eigen::MatrixXd& directions) {
   const auto parameters = directions.cols();
-  Sums sums{Eigen::MatrixXd::Zero(parameters, parameters), Eigen::VectorXd::Zero(parameters),
-            Eigen::MatrixXd::Zero(parameters, parameters)};
+  Sums sums{Eigen::MatrixXd::Zero(parameters, parameters), Eigen::VectorXd::Zero(parameters)};
   RowFit fit;
   for (const auto index : rows) {
     if (!fitter.row_fit(index, factors, fit)) {
       continue;
     }
     const Eigen::MatrixXd jacobian = fit.jacobian * directions;
-    const Eigen::VectorXd gradient = fit.weight * (jacobian.transpose() * fit.residual);
     sums.normal += fit.weight * (jacobian.transpose() * jacobian);
-    sums.gradient += gradient;
-    sums.scatter += gradient * gradient.transpose();
+    sums.gradient += fit.weight * (jacobian.transpose() * fit.residual);
     sums.objective += fit.weight * fit.residual.squaredNorm();
     sums.count += 1.0;
   }
@@ -131,6 +131,49 @@ Sums accumulate(const Fitter& fitter, std::span<const std::size_t> rows, const F
 Factors moved(const Factors& from, const Eigen::MatrixXd& directions, const Eigen::VectorXd& by) {
   const Eigen::VectorXd change = directions * by;
   return {from.nope + change[0], from.rope + change[1], from.gain + change[2]};
+}
+
+/// Of the parameters, clustered by row: the columns of a row share the rounding of its weights.
+std::vector<double> standard_errors(const Fitter& fitter, std::span<const std::size_t> rows,
+                                    const Factors& factors, const Eigen::MatrixXd& directions,
+                                    const Sums& sums) {
+  const auto parameters = directions.cols();
+  Eigen::MatrixXd normal = sums.normal;
+  normal.diagonal().array() += 1e-14 * normal.trace();
+  const Eigen::MatrixXd inverse =
+      normal.ldlt().solve(Eigen::MatrixXd::Identity(parameters, parameters));
+  Eigen::MatrixXd scatter = Eigen::MatrixXd::Zero(parameters, parameters); // Σ g gᵀ over rows
+  double shares_squared = 0.0;
+  double residuals = 0.0;
+  RowFit fit;
+  for (const auto index : rows) {
+    if (!fitter.row_fit(index, factors, fit)) {
+      continue;
+    }
+    const Eigen::MatrixXd jacobian = fit.jacobian * directions;
+    // A row that the fit follows leaves less residual than it has error.
+    const double share = fit.weight * (inverse * jacobian.transpose() * jacobian).trace()
+                         / static_cast<double>(parameters);
+    const Eigen::VectorXd gradient = fit.weight * (jacobian.transpose() * fit.residual)
+                                     / (1.0 - std::min(share, compare::k_most_share));
+    scatter += gradient * gradient.transpose();
+    shares_squared += share * share;
+    residuals += static_cast<double>(fit.residual.size());
+  }
+  const Eigen::MatrixXd covariance = inverse * scatter * inverse;
+  const double effective = shares_squared > 0.0 ? 1.0 / shares_squared : 0.0;
+  const bool from_out = fitter.source() == FitSource::out;
+  const double factor = compare::few_rows_factor(effective - static_cast<double>(parameters));
+  const double naive =
+      (from_out && effective < compare::k_few_rows ? std::pow(compare::k_clustering, 2) : 1.0)
+      * sums.objective / std::max(1.0, residuals - 1.0);
+  std::vector<double> errors;
+  for (Eigen::Index parameter = 0; parameter < parameters; ++parameter) {
+    const double clustered = std::max(0.0, covariance(parameter, parameter)) * factor * factor;
+    errors.push_back(std::sqrt(std::max(clustered, naive * inverse(parameter, parameter))
+                               + k_kernel_error * k_kernel_error));
+  }
+  return errors;
 }
 
 FitDirections directions(std::initializer_list<std::array<double, 3>> columns) {
@@ -220,26 +263,7 @@ std::optional<LinearFit> fit_factors(const Predictor& predictor, const Mechanism
       }
     }
   }
-  Eigen::MatrixXd normal = sums.normal;
-  normal.diagonal().array() += 1e-14 * normal.trace();
-  const Eigen::MatrixXd inverse =
-      normal.ldlt().solve(Eigen::MatrixXd::Identity(parameters, parameters));
-  const Eigen::MatrixXd covariance = inverse * sums.scatter * inverse;
-  // A clustered error cannot be had from a few rows: there the naive one, times what the rounding
-  // that the columns of a row share may add.
-  constexpr double k_few_rows = 16.0;
-  constexpr double k_clustering = 7.0;
-  const double residuals =
-      sums.count * (source == FitSource::out ? static_cast<double>(predictor.sample().width) : 1.0);
-  const double naive = (source == FitSource::out ? k_clustering * k_clustering : 1.0)
-                       * sums.objective / std::max(1.0, residuals - 1.0);
-  for (Eigen::Index parameter = 0; parameter < parameters; ++parameter) {
-    const double clustered = std::max(0.0, covariance(parameter, parameter));
-    const double variance = sums.count < k_few_rows
-                                ? std::max(clustered, naive * inverse(parameter, parameter))
-                                : clustered;
-    fit.standard_errors.push_back(std::sqrt(variance + k_kernel_error * k_kernel_error));
-  }
+  fit.standard_errors = standard_errors(fitter, rows, fit.factors, matrix, sums);
   fit.objective = sums.objective / sums.count;
   return fit;
 }

@@ -126,6 +126,8 @@ Prediction Predictor::predict(const Mechanism& mechanism, const Row& row) const 
   double bent = 0.0;        // Σ p² x² (|v|² + |o|²)
   double second = 0.0;      // Σ p² x²
   double concentration = 0.0;
+  double stored = 0.0;     // Σ p² (change of logit)² |v|², by rounding k
+  double stored_lse = 0.0; // Σ p² (change of logit)²
   for (std::size_t key = 0; key < keys; ++key) {
     const double p = weights[key] * inverse;
     const double p2 = p * p;
@@ -136,6 +138,12 @@ Prediction Predictor::predict(const Mechanism& mechanism, const Row& row) const 
     const double spread = squares[key] + 0.25 * mean_square;
     bent += p2 * spread * value_squares[key];
     second += p2 * spread;
+    if (!set.stored.empty()) {
+      const double change = unit * mechanism.nope * m_noise.stored;
+      const double moved = p2 * change * change * set.stored[row.offset + key];
+      stored += moved * value_squares[key];
+      stored_lse += moved;
+    }
   }
   average(mechanism, row, keys, 1, weights, prediction.out);
   double out_squared = 0.0;
@@ -156,8 +164,11 @@ Prediction Predictor::predict(const Mechanism& mechanism, const Row& row) const 
       (n_l * (gain2 * bent + second * out_squared) + n_cp * gain2 * probability) * inexact;
   const double n_l32 = m_noise.logit * m_noise.logit;
   prediction.fine += n_l32 * (gain2 * bent + second * out_squared) * inexact;
+  const double n_s = m_noise.stored;
+  prediction.fine +=
+      gain2 * n_s * n_s * probability + (gain2 * stored + stored_lse * out_squared) * inexact;
   const double lse_unit = m_noise.lse * (1.0 + std::abs(prediction.lse));
-  prediction.lse_fine = lse_unit * lse_unit + n_l32 * second;
+  prediction.lse_fine = lse_unit * lse_unit + n_l32 * second + stored_lse;
   // Rounded products and sums bias lse as a whole.
   prediction.lse_coarse = n_l * (second + 0.5 * maximum * maximum);
   return prediction;

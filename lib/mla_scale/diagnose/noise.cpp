@@ -61,7 +61,7 @@ bool is_bf16(const tensor::Capture& capture) {
   return input_bits(capture) == 7;
 }
 
-Noise noise_of(const tensor::Capture& capture) {
+Noise noise_of(const tensor::Capture& capture, bool from_latent) {
   const int input = input_bits(capture);
   const int output = capture.out ? mantissa_bits(*capture.out) : input;
   Noise noise;
@@ -69,6 +69,7 @@ Noise noise_of(const tensor::Capture& capture) {
   const double float32 = 4e-7;
   noise.out = std::max(rounding_unit(output), float32);
   noise.probability = input <= 3 ? rounding_unit(7) : std::max(rounding_unit(input), float32);
+  noise.stored = from_latent && input < 23 ? rounding_unit(std::max(input, 7)) : 0.0;
   noise.lse = 1e-6;
   noise.logit = 2e-7;
   if (capture.lse && capture.lse->tensor->dtype != tensor::Dtype::f64

@@ -16,6 +16,14 @@ namespace {
 
 /// Changes smaller than this are no bug: a float32 kernel's own errors bias fits that much.
 constexpr double k_smallest_change = 3e-5;
+/// Of a scale from out: where lse tells it, nothing to listen to.
+constexpr double k_useless_bias = 1e-2;
+/// Of a closed form, for each squared standard error that it is from what was fitted: where out
+/// does not tell two, the nearer one is likelier. Less than the 1/2 of normal errors, which fits of
+/// rounded logits do not have.
+constexpr double k_cost_of_distance = 0.1;
+/// Of a scale, what the fit tells from none is a change, however small.
+constexpr double k_many_errors = 6.0;
 /// An output that is smaller still is no output.
 constexpr double k_no_gain = 1e-4;
 
@@ -55,7 +63,13 @@ void name_scale(const Context& context, double ratio, double error, FitSource so
                 std::vector<Candidate>& candidates) {
   const double expected = context.reference.scale;
   const double fitted = ratio * expected;
-  if (std::abs(ratio - 1.0) < k_smallest_change) {
+  if (source == FitSource::out) {
+    if (context.sample.any_lse && context.scale_bias > k_useless_bias) {
+      return;
+    }
+    error = std::hypot(error, context.scale_bias);
+  }
+  if (std::abs(ratio - 1.0) < std::min(k_smallest_change, k_many_errors * error)) {
     return;
   }
   const std::string text = fit_text(fitted, error * expected, expected, source);
@@ -76,15 +90,18 @@ void name_scale(const Context& context, double ratio, double error, FitSource so
     candidate.parts.insert(candidate.parts.end(), more.begin(), more.end());
     candidate.cost = cost;
     candidate.effect = std::abs(scale / expected - 1.0);
+    candidate.distance_error = error / ratio;
     candidates.push_back(std::move(candidate));
   };
   double order = 0.0;
   const auto propose = [&](const std::vector<ScaleCandidate>& forms, double cost) {
     for (const auto& named : forms) {
-      if (std::abs(std::log(named.value / fitted)) < std::max(2e-2, 6.0 * error / ratio)) {
-        make(named.id, named.value, named.formula, cost + order);
-        candidates.back().distance = std::abs(std::log(named.value / fitted));
-        candidates.back().distance_error = error / ratio;
+      if (std::abs(std::log(named.value / fitted))
+          < std::max(2e-2, k_many_errors * error / ratio)) {
+        const double distance = std::abs(std::log(named.value / fitted));
+        make(named.id, named.value, named.formula,
+             cost + order + k_cost_of_distance * std::pow(distance * ratio / error, 2));
+        candidates.back().distance = distance;
         order += 0.01; // Equal values stay in the order of the table.
       }
     }
@@ -124,18 +141,26 @@ std::optional<LinearFit> fit(const Context& context, FitSource source,
 
 void propose_scales(const Context& context, FitSource source, const std::vector<double>& starts,
                     std::vector<Candidate>& candidates) {
-  // Several minima: each is proposed, the score decides.
-  std::vector<double> seen;
+  std::vector<LinearFit> fits;
   for (const double start : starts) {
-    const auto found = fit(context, source, along_scale(), {{start, start, 1.0}});
-    if (!found || !(found->factors.nope > 0.0)) {
-      continue;
+    auto found = fit(context, source, along_scale(), {{start, start, 1.0}});
+    if (found && found->factors.nope > 0.0) {
+      fits.push_back(std::move(*found));
     }
-    const double ratio = found->factors.nope;
+  }
+  std::stable_sort(fits.begin(), fits.end(), [](const LinearFit& a, const LinearFit& b) {
+    return a.objective < b.objective;
+  });
+  // Several minima: each is proposed, the score decides. A fit whose own error reaches a better one
+  // is not another minimum.
+  std::vector<double> seen;
+  for (const LinearFit& found : fits) {
+    const double ratio = found.factors.nope;
+    const double reach = std::max(1e-6 * ratio, k_many_errors * found.standard_errors[0]);
     if (std::none_of(seen.begin(), seen.end(),
-                     [&](double other) { return std::abs(other / ratio - 1.0) < 1e-6; })) {
+                     [&](double other) { return std::abs(other - ratio) < reach; })) {
       seen.push_back(ratio);
-      name_scale(context, ratio, found->standard_errors[0], source, {}, {}, candidates);
+      name_scale(context, ratio, found.standard_errors[0], source, {}, {}, candidates);
     }
   }
 }

@@ -288,6 +288,10 @@ private:
     const Eigen::VectorXd w = m_keys.rightCols(rope) * q.tail(rope);
     m_logits.nope.insert(m_logits.nope.end(), u.begin(), u.end());
     m_logits.rope.insert(m_logits.rope.end(), w.begin(), w.end());
+    if (m_problem.form != reference::Form::expanded) {
+      const Eigen::VectorXd stored = m_keys.leftCols(nope).cwiseAbs2() * q.head(nope).cwiseAbs2();
+      m_logits.stored.insert(m_logits.stored.end(), stored.begin(), stored.end());
+    }
   }
 
   void add_captured(Row& row) {

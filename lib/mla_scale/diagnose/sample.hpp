@@ -37,6 +37,9 @@ struct Row {
 struct LogitSet {
   std::vector<double> nope; ///< <q_nope, k_nope_j>, the model's query factor not included
   std::vector<double> rope; ///< <q_pe, k_pe_j>
+  /// Σ_d (q_d · k_jd)² over the columns that are computed from a latent, which a kernel stores
+  /// rounded: what their rounding does to `nope`. Empty where the capture holds k itself.
+  std::vector<double> stored;
 };
 
 /// Values of every slot.

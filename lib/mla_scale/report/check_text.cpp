@@ -281,7 +281,7 @@ std::string check_text(const CheckReport& report, const TerminalStyle& style) {
     text += block("not seen", not_seen(check.diagnosis.not_identifiable), style);
   }
   std::vector<std::string> notes = judgement.notes;
-  notes.erase(std::remove(notes.begin(), notes.end(), "precision.bf16_logits"), notes.end());
+  std::erase_if(notes, [](const std::string& note) { return note.starts_with("precision."); });
   text += block("note", notes, style);
   if (report.timings) {
     text += line("cost",

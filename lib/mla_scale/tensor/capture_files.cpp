@@ -174,7 +174,12 @@ Result<CaptureFiles> open_capture_files(const std::vector<std::filesystem::path>
       return added.error();
     }
   }
-  return merger.finish();
+  CaptureFiles result = merger.finish();
+  if (result.listing.empty()) {
+    return failure(ErrorKind::not_found, paths.empty() ? fs::path() : paths.front(),
+                   "holds no tensors");
+  }
+  return result;
 }
 
 Result<CaptureFiles> gather_tensors(std::vector<std::shared_ptr<const Tensor>> tensors) {

@@ -4,10 +4,12 @@
 #include "support/temp_dir.hpp"
 
 #include <mla_scale/check/check.hpp>
+#include <mla_scale/core/file.hpp>
 #include <mla_scale/model/load.hpp>
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 using namespace mla_scale;
 using namespace mla_scale::check;
@@ -54,6 +56,65 @@ void save(const kernel::Run& run, const std::filesystem::path& file,
   add("lse", {s.queries, s.heads}, run.lse);
   out.write(file);
 }
+
+/// A run whose k and v follow from a latent of rank 32, `stored` as the kernel reads them; saved
+/// without k and v.
+struct LatentRun {
+  kernel::Run run;
+  std::vector<double> latent;
+  std::vector<double> rope;
+  std::vector<double> weight;
+
+  LatentRun(const kernel::Shape& s, double (*stored)(double))
+      : run(kernel::inputs(s)), latent(kernel::normal(31, s.keys * 32)),
+        rope(kernel::normal(32, s.keys * 8)), weight(kernel::normal(33, 4 * 32 * 32, 0.18)) {
+    // By the definition of kv_b_proj: for each head 16 rows of W_UK, then 16 of W_UV.
+    for (std::int64_t token = 0; token < s.keys; ++token) {
+      for (std::int64_t head = 0; head < 4; ++head) {
+        const std::int64_t row = token * 4 + head;
+        for (std::int64_t c = 0; c < 32; ++c) {
+          double sum = 0.0;
+          for (std::int64_t l = 0; l < 32; ++l) {
+            sum += weight[static_cast<std::size_t>((head * 32 + c) * 32 + l)]
+                   * latent[static_cast<std::size_t>(token * 32 + l)];
+          }
+          (c < 16 ? run.k[static_cast<std::size_t>(row * 24 + c)]
+                  : run.v[static_cast<std::size_t>(row * 16 + c - 16)]) = stored(sum);
+        }
+        for (std::int64_t c = 0; c < 8; ++c) {
+          run.k[static_cast<std::size_t>(row * 24 + 16 + c)] =
+              rope[static_cast<std::size_t>(token * 8 + c)];
+        }
+      }
+    }
+  }
+
+  /// Of the unscaled logits that a causal mask shows the row.
+  [[nodiscard]] double largest_product(std::int64_t row, std::int64_t head) const {
+    double largest = -std::numeric_limits<double>::infinity();
+    for (std::int64_t key = 0; key <= row + run.shape.keys - run.shape.queries; ++key) {
+      double product = 0.0;
+      for (std::int64_t c = 0; c < 24; ++c) {
+        product += run.q[static_cast<std::size_t>((row * 4 + head) * 24 + c)]
+                   * run.k[static_cast<std::size_t>((key * 4 + head) * 24 + c)];
+      }
+      largest = std::max(largest, product);
+    }
+    return largest;
+  }
+
+  void save(const std::filesystem::path& path) const {
+    const kernel::Shape& s = run.shape;
+    SafetensorsFile file;
+    file.add("q", {s.queries, 4, 24}, run.q);
+    file.add("kv_c", {s.keys, 32}, latent);
+    file.add("k_pe", {s.keys, 8}, rope);
+    file.add("kv_b_proj", {128, 32}, weight);
+    file.add("out", {s.queries, 4, 16}, run.out);
+    file.add("lse", {s.queries, 4}, run.lse);
+    file.write(path);
+  }
+};
 
 } // namespace
 
@@ -189,38 +250,9 @@ TEST_CASE("a square lse may be written either way round", "[check]") {
 TEST_CASE("decode is judged in absorbed form from the latent", "[check]") {
   const TempDir directory;
   const Model model;
-  kernel::Run run = kernel::inputs({5, 80, 4, 16, 8, 16});
-  const std::vector<double> latent = kernel::normal(31, 80 * 32);
-  const std::vector<double> rope = kernel::normal(32, 80 * 8);
-  const std::vector<double> weight = kernel::normal(33, 4 * 32 * 32, 0.18);
-  // k and v by the definition of kv_b_proj: for each head 16 rows of W_UK, then 16 of W_UV.
-  for (std::int64_t token = 0; token < 80; ++token) {
-    for (std::int64_t head = 0; head < 4; ++head) {
-      for (std::int64_t c = 0; c < 32; ++c) {
-        double sum = 0.0;
-        for (std::int64_t l = 0; l < 32; ++l) {
-          sum += weight[static_cast<std::size_t>((head * 32 + c) * 32 + l)]
-                 * latent[static_cast<std::size_t>(token * 32 + l)];
-        }
-        const std::int64_t row = token * 4 + head;
-        (c < 16 ? run.k[static_cast<std::size_t>(row * 24 + c)]
-                : run.v[static_cast<std::size_t>(row * 16 + c - 16)]) = sum;
-      }
-      for (std::int64_t c = 0; c < 8; ++c) {
-        run.k[static_cast<std::size_t>((token * 4 + head) * 24 + 16 + c)] =
-            rope[static_cast<std::size_t>(token * 8 + c)];
-      }
-    }
-  }
-  kernel::attend(run, {k_scale});
-  SafetensorsFile file;
-  file.add("q", {5, 4, 24}, run.q);
-  file.add("kv_c", {80, 32}, latent);
-  file.add("k_pe", {80, 8}, rope);
-  file.add("kv_b_proj", {128, 32}, weight);
-  file.add("out", {5, 4, 16}, run.out);
-  file.add("lse", {5, 4}, run.lse);
-  file.write(directory / "decode.safetensors");
+  LatentRun latent({5, 80, 4, 16, 8, 16}, kernel::exact);
+  kernel::attend(latent.run, {k_scale});
+  latent.save(directory / "decode.safetensors");
   Options options;
   for (const Phase phase : {Phase::decode, Phase::prefill}) {
     options.phase = phase;
@@ -229,6 +261,74 @@ TEST_CASE("decode is judged in absorbed form from the latent", "[check]") {
     CHECK(check->form
           == (phase == Phase::decode ? reference::Form::absorbed : reference::Form::latent));
     CHECK(check->judgement.verdict == compare::Verdict::match);
+  }
+}
+
+TEST_CASE("k and v stored in bf16 are no rounded logits, and hide no wrong lse", "[check]") {
+  // The capture holds the latent; the kernel read k and v that were computed from it and stored.
+  const TempDir directory;
+  const Model model;
+  LatentRun latent({96, 96, 4, 16, 8, 16}, kernel::to_bf16);
+  kernel::attend(latent.run, {k_scale});
+  latent.save(directory / "latent.safetensors");
+  const auto healthy = model.check(directory / "latent.safetensors");
+  REQUIRE(healthy.has_value());
+  CHECK(healthy->form == reference::Form::latent);
+  CHECK(healthy->judgement.verdict == compare::Verdict::match);
+  for (const std::string& note : healthy->judgement.notes) {
+    CHECK_FALSE(note.starts_with("precision."));
+  }
+  CHECK(healthy->diagnosis.notes.empty());
+
+  // The maximum exported with 24^-1/2, as TensorRT-LLM #19112.
+  for (std::int64_t row = 0; row < 96; ++row) {
+    for (std::int64_t head = 0; head < 4; ++head) {
+      const double largest = latent.largest_product(row, head);
+      latent.run.lse_at(row, head) += (std::pow(24.0, -0.5) - k_scale) * largest;
+    }
+  }
+  latent.save(directory / "export.safetensors");
+  const auto wrong = model.check(directory / "export.safetensors");
+  REQUIRE(wrong.has_value());
+  CHECK(wrong->judgement.verdict == compare::Verdict::mismatch);
+  REQUIRE(!wrong->diagnosis.findings.empty());
+  CHECK(wrong->diagnosis.findings.front().id == "lse.max_export");
+}
+
+TEST_CASE("a model whose attention is no MLA is refused by the name of what it has", "[check]") {
+  const auto text = read_file(TESTDATA "/zoo/deepseek-ai--DeepSeek-V4-Flash/config.json", 1 << 20);
+  REQUIRE(text);
+  const auto loaded = model::load_model_text(*text, "config.json");
+  const auto scale = scale::derive_softmax_scale(*loaded.config());
+  REQUIRE(scale);
+  const auto check = check_capture(*loaded.config(), *scale, {"none.safetensors"}, {});
+  REQUIRE(!check);
+  CHECK(check.error().kind == ErrorKind::unsupported);
+  CHECK(check.error().message.find("one K = V head shared by all queries (DeepSeek V4 style)")
+        != std::string::npos);
+}
+
+TEST_CASE("a mismatch says what it was, or that nothing explains it", "[check]") {
+  const TempDir directory;
+  const Model model;
+  kernel::Run run = kernel::inputs(k_shape);
+  kernel::Kernel kernel{k_scale};
+  kernel.probability = kernel::exact;
+  kernel.output = kernel::to_f32;
+  kernel::attend(run, kernel);
+  save(run, directory / "right.safetensors");
+  for (const double off : {2e-6, 5e-6, 1e-5, 2e-5, 1e-4}) {
+    Options options;
+    options.softmax_scale = k_scale * (1.0 + off);
+    const auto check = model.check(directory / "right.safetensors", options);
+    REQUIRE(check.has_value());
+    INFO("off by " << off << ", " << to_string(check->judgement.verdict));
+    if (check->judgement.verdict == compare::Verdict::mismatch) {
+      CHECK((!check->diagnosis.findings.empty() || !check->diagnosis.unexplained.empty()));
+    }
+    if (!check->diagnosis.findings.empty()) {
+      CHECK(check->diagnosis.findings.front().id == "scale.other");
+    }
   }
 }
 

@@ -274,3 +274,53 @@ TEST_CASE("a scale wrong by 0.1 % is seen under logits in bf16", "[compare]") {
     CHECK(judged(run).verdict == Verdict::mismatch);
   }
 }
+
+TEST_CASE("probabilities that all round the same way are no wrong scale, and hide one",
+          "[compare]") {
+  // Logits within one step of bf16, 2^-8 below 1: exp(logit - maximum) is 1 for nearly every key.
+  const std::vector<Rival> rivals = {{"scale.mscale_omitted", 0.07216878364870323},
+                                     {"scale.latent_width", 1.0 / 24}};
+  for (const double deviation : {3e-3, 1e-3, 3e-4, 1e-4, 1e-5}) {
+    for (const bool sums_rounded : {false, true}) {
+      INFO("deviation " << deviation << (sums_rounded ? ", rounded sums" : ""));
+      kernel::Run run = kernel::inputs({96, 96, 4}, deviation);
+      kernel::Kernel kernel{k_scale};
+      kernel.sums_rounded = sums_rounded;
+      kernel::attend(run, kernel);
+      CHECK(judged(run, k_scale, rivals).verdict != Verdict::mismatch);
+      run.lse.clear();
+      const Judgement healthy = judged(run, k_scale, rivals);
+      CHECK(healthy.verdict == (deviation > 2e-3 ? Verdict::match : Verdict::inconclusive));
+      CHECK((deviation > 2e-3 || !healthy.advice.empty()));
+      kernel.scale = 1.0 / 24;
+      kernel::attend(run, kernel);
+      run.lse.clear();
+      CHECK(judged(run, k_scale, rivals).verdict != Verdict::match);
+    }
+  }
+}
+
+TEST_CASE("probabilities cut to bf16 are told from rounded ones and from a gain", "[compare]") {
+  // A cut number is 2^-8 · E[1/m] = 0.28 % too small on average, m a significand in [1, 2).
+  for (const kernel::Shape& shape : {kernel::Shape{96, 96, 2}, kernel::Shape{48, 160, 3}}) {
+    kernel::Run run = kernel::inputs(shape);
+    kernel::Kernel kernel{k_scale};
+    kernel.probability = kernel::cut_to_bf16;
+    kernel::attend(run, kernel);
+    const Judgement cut = judged(run);
+    CHECK(cut.verdict == Verdict::match);
+    CHECK(cut.level == Level::flash_cut);
+    CHECK(cut.notes == std::vector<std::string>{"precision.truncated_probabilities"});
+    for (const double gain : {1.0028, 0.9945, 0.9958}) {
+      INFO("gain " << gain);
+      kernel = {k_scale};
+      kernel.output = [gain](double x) { return kernel::to_bf16(gain * x); };
+      kernel::attend(run, kernel);
+      CHECK(judged(run).verdict == Verdict::mismatch);
+    }
+    kernel = {1.003 * k_scale};
+    kernel.probability = kernel::cut_to_bf16;
+    kernel::attend(run, kernel);
+    CHECK(judged(run).verdict == Verdict::mismatch);
+  }
+}

@@ -19,6 +19,8 @@ TEST_CASE("numbers round to nearest, ties to even", "[compare]") {
   CHECK(round_to(Rounding::tf32, 1.0 + 0x1p-11) == 1.0);
   CHECK(round_to(Rounding::tf32_cut, 1.0 + 0x1.8p-10) == 1.0 + 0x1p-10);
   CHECK(round_to(Rounding::tf32, 1.0 + 0x1.8p-10) == 1.0 + 0x1p-9);
+  CHECK(round_to(Rounding::bf16_cut, 1.0 + 0x1.8p-7) == 1.0 + 0x1p-7);
+  CHECK(round_to(Rounding::f16_cut, -0x1.8p-24) == -0x1p-24);
   CHECK(round_to(Rounding::f32, 0.1) == static_cast<double>(0.1F));
   CHECK(round_to(Rounding::none, 0.1) == 0.1);
   CHECK(round_to(Rounding::bf16, -1.99999) == -2.0);

@@ -116,3 +116,29 @@ TEST_CASE("a head that used another scale than the rest has its own fit", "[comp
     }
   }
 }
+
+TEST_CASE("standard errors cover the error of a healthy kernel, however few its rows",
+          "[compare]") {
+  // Of normal z-scores 0.27 % are beyond 3.
+  double squares = 0.0;
+  int count = 0;
+  int beyond = 0;
+  double largest = 0.0;
+  for (std::uint64_t seed = 0; seed < 90; ++seed) {
+    const auto rows = static_cast<std::int64_t>(4 + 7 * (seed % 6));
+    const std::int64_t prefix = seed % 2 == 0 ? 0 : 24;
+    kernel::Run run =
+        kernel::inputs({rows, rows + prefix, static_cast<std::int64_t>(1 + seed % 3), 32, 16, 32},
+                       seed % 4 == 0 ? 0.5 : 1.5, 100 + 3 * seed);
+    const Fits fit = fits(run, 1.0);
+    REQUIRE(fit.out.has_value());
+    const double z = (fit.out->ratio - 1.0) / relative_error(*fit.out);
+    squares += z * z;
+    ++count;
+    beyond += std::abs(z) > 3.0 ? 1 : 0;
+    largest = std::max(largest, std::abs(z));
+  }
+  CHECK(std::sqrt(squares / count) < 1.15);
+  CHECK(beyond <= 2);
+  CHECK(largest < 4.0);
+}

@@ -180,8 +180,9 @@ public:
         }
         for (std::size_t c = 0; c < m_value; ++c) {
           double& value = result.out.at(i, h, c);
-          value = std::isfinite(top) ? round_to(m_s.dtype, value)
-                                     : std::numeric_limits<double>::quiet_NaN();
+          value = std::isfinite(top)
+                      ? round_to(m_s.wide_output ? tensor::Dtype::f32 : m_s.dtype, value)
+                      : std::numeric_limits<double>::quiet_NaN();
         }
         result.lse.at(i, h, 0) = top + std::log(sum);
         maximum.at(i, h, 0) = top;
@@ -356,7 +357,9 @@ void apply(Kernel& kernel, const std::string& bug, std::function<void(Output&)>&
   if (bug == "healthy") {
     return;
   }
-  if (bug.starts_with("scale.") && bug.find(':') == std::string::npos) {
+  if (bug.starts_with("scale.other:")) {
+    kernel.scale *= std::stod(bug.substr(bug.find(':') + 1));
+  } else if (bug.starts_with("scale.") && bug.find(':') == std::string::npos) {
     kernel.scale = scale_of(s, bug);
   } else if (bug == "scale.latent_width:rows") {
     const double wrong = scale_of(s, "scale.latent_width");

@@ -24,6 +24,7 @@ struct Settings {
   bool lse = true;
   bool before_rope = true; ///< q_pre, k_pe_pre and positions in the capture
   bool interleaved = true;
+  bool wide_output = false;  ///< out in float32
   bool round_logits = false; ///< logits rounded to the dtype, as eager code does
   double mscale = 1.37;
   double mscale_other_key = 1.21;

@@ -480,7 +480,7 @@ std::string capture(const CheckReport& report) {
   }
   text += table.markup();
   std::vector<std::string> notes = check.judgement.notes;
-  notes.erase(std::remove(notes.begin(), notes.end(), "precision.bf16_logits"), notes.end());
+  std::erase_if(notes, [](const std::string& note) { return note.starts_with("precision."); });
   if (!notes.empty()) {
     text += "<h3>Notes</h3>\n" + html::bullets(notes);
   }
