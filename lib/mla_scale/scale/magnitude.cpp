@@ -4,7 +4,7 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
+#include <utility>
 
 namespace mla_scale::scale {
 namespace {
@@ -21,6 +21,10 @@ Origin family_row(const MlaConfig& config) {
                 {},
                 {},
                 fmt::format("{}: {}", config.family->id, config.family->source)};
+}
+
+Magnitude closed(Closed why, std::string reason, Origin origin) {
+  return {why, {}, std::move(reason), std::move(origin)};
 }
 
 } // namespace
@@ -53,33 +57,35 @@ Magnitude magnitude_of(const MlaConfig& config) {
   const std::string type = rope.type.value_or("default");
   const double all_dim = rope.mscale_all_dim.value_or(0);
   if (config.attention == AttentionKind::shared_kv) {
-    return {Closed::shared_kv, 0, "one shared K = V head of width head_dim: mscale never applies",
-            family_row(config)};
+    return closed(Closed::shared_kv,
+                  "one shared K = V head of width head_dim: mscale never applies",
+                  family_row(config));
   }
   if (config.attention == AttentionKind::mla_nope) {
-    return {Closed::nope, 0, "nothing is rotated, so there is no YaRN correction",
-            family_row(config)};
+    return closed(Closed::nope, "nothing is rotated, so there is no YaRN correction",
+                  family_row(config));
   }
   if (config.family->rule == ScaleRule::never) {
-    return {Closed::family, 0, "this family never applies mscale", family_row(config)};
+    return closed(Closed::family, "this family never applies mscale", family_row(config));
   }
   if (type == "default") {
-    return {Closed::rope_type, 0, "rope type \"default\": no YaRN correction", rope.type.origin};
+    return closed(Closed::rope_type, "rope type \"default\": no YaRN correction", rope.type.origin);
   }
   if (config.family->rule == ScaleRule::deepseek_yarn && type != "deepseek_yarn") {
-    return {Closed::rope_type, 0,
-            "this family applies mscale only for the rope type \"deepseek_yarn\"",
-            rope.type.origin};
+    return closed(Closed::rope_type,
+                  "this family applies mscale only for the rope type \"deepseek_yarn\"",
+                  rope.type.origin);
   }
   if (rope.apply_scaling && !*rope.apply_scaling) {
-    return {Closed::switched_off, 0, "YaRN's magnitude is switched off", rope.apply_scaling.origin};
+    return closed(Closed::switched_off, "YaRN's magnitude is switched off",
+                  rope.apply_scaling.origin);
   }
   if (mistral_switch_is_on(config) && !rope.mscale_all_dim) {
     return {Closed::no, 1.0, "apply_scale is not false, which means mscale_all_dim 1",
             rope.apply_scaling.origin};
   }
   if (all_dim == 0) {
-    return {Closed::no_weight, 0, "mscale_all_dim is absent or 0", rope.mscale_all_dim.origin};
+    return closed(Closed::no_weight, "mscale_all_dim is absent or 0", rope.mscale_all_dim.origin);
   }
   return {Closed::no, all_dim, fmt::format("rope type \"{}\" with mscale_all_dim", type),
           rope.mscale_all_dim.origin};

@@ -1,3 +1,4 @@
+#include "derive.hpp"
 #include "support/catch.hpp"
 
 #include <mla_scale/model/load.hpp>
@@ -5,27 +6,6 @@
 
 using namespace mla_scale;
 using scale::SoftmaxScale;
-
-namespace {
-
-Result<SoftmaxScale> derive(const std::string& model_type, const std::string& rope) {
-  const model::LoadedModel model = model::load_model_text(
-      R"({"model_type": ")" + model_type
-          + R"(", "num_attention_heads": 4, "hidden_size": 256, "q_lora_rank": null,
-          "kv_lora_rank": 512, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128,
-          "max_position_embeddings": 163840)"
-          + (rope.empty() ? "" : ", " + rope) + "}",
-      "config.json");
-  REQUIRE(model.config() != nullptr);
-  return scale::derive_softmax_scale(*model.config());
-}
-
-std::string yarn(const std::string& more) {
-  return R"("rope_scaling": {"type": "yarn", "factor": 40, "original_max_position_embeddings": 4096)"
-         + (more.empty() ? "" : ", " + more) + "}";
-}
-
-} // namespace
 
 // Expected values: transformers 5.17.0, DeepseekV3Attention(config).scaling, executed.
 TEST_CASE("the law agrees with transformers wherever it applies mscale_all_dim", "[scale]") {
@@ -48,6 +28,9 @@ TEST_CASE("the law agrees with transformers wherever it applies mscale_all_dim",
   CHECK(prefill(R"("rope_scaling": {"type": "yarn", "factor": 1.0, "mscale_all_dim": 1.0})")
         == Approx(0.07216878364870322).epsilon(1e-15));
   CHECK(prefill("") == Approx(0.07216878364870322).epsilon(1e-15));
+  // by hand: 192^-1/2 * (1 + 0.1 ln 1.5)^2
+  CHECK(prefill(R"("rope_scaling": {"type": "yarn", "factor": 1.5, "mscale_all_dim": 1.0})")
+        == Approx(0.07813981527195385).epsilon(1e-15));
 }
 
 TEST_CASE("decode has the scale of prefill, whatever the latent width", "[scale]") {
@@ -112,6 +95,17 @@ TEST_CASE("Mistral's scale is disputed, and both numbers are there", "[scale]") 
   // SGLang #26203's pair
   CHECK(scale->alternatives[0].value == Approx(0.088388347648).epsilon(1e-11));
   CHECK(scale->alternatives[1].value == Approx(0.194969494733).epsilon(1e-11));
+}
+
+TEST_CASE("keys that give no positive, finite scale are an error at the weight", "[scale]") {
+  // by hand: g = 1 + 0.1 ln(40) m is 0 or less from m = -2.71 on; 10^308 overflows when squared
+  for (const char* keys : {R"("mscale": 1.0, "mscale_all_dim": -3)", R"("mscale_all_dim": 1e308)",
+                           R"("mscale": -3, "mscale_all_dim": 1.0)"}) {
+    INFO(keys);
+    const auto scale = derive("deepseek_v3", yarn(keys));
+    REQUIRE(!scale);
+    CHECK(scale.error().pointer == "/rope_scaling/mscale_all_dim");
+  }
 }
 
 TEST_CASE("every step of a derivation has a value or a reason", "[scale]") {
