@@ -68,18 +68,29 @@ constexpr std::int64_t k_lanes = 4;
 /// sums[t][r] = Σ_l tokens[l, t] · weights[l, r], each in ascending order of l.
 void multiply(const double* tokens, const float* weights, std::int64_t rank,
               double (&sums)[k_tokens][k_lanes]) {
-  using Lanes = double __attribute__((vector_size(k_lanes * sizeof(double))));
-  Lanes of_tokens[k_tokens] = {};
+  using Pair =
+      double __attribute__((vector_size(2 * sizeof(double)))); // what any x86-64 adds at once
+  Pair low[k_tokens] = {};
+  Pair high[k_tokens] = {};
+  const auto add = [&](std::size_t token, double value, Pair first, Pair second) {
+    const Pair both = {value, value};
+    low[token] += both * first;
+    high[token] += both * second;
+  };
   for (std::int64_t l = 0; l < rank; ++l) {
     const float* const w = weights + l * k_lanes;
-    const Lanes row = {static_cast<double>(w[0]), static_cast<double>(w[1]),
-                       static_cast<double>(w[2]), static_cast<double>(w[3])};
-    of_tokens[0] += tokens[l * k_tokens] * row;
-    of_tokens[1] += tokens[l * k_tokens + 1] * row;
-    of_tokens[2] += tokens[l * k_tokens + 2] * row;
-    of_tokens[3] += tokens[l * k_tokens + 3] * row;
+    const double* const of = tokens + l * k_tokens;
+    const Pair first = {static_cast<double>(w[0]), static_cast<double>(w[1])};
+    const Pair second = {static_cast<double>(w[2]), static_cast<double>(w[3])};
+    add(0, of[0], first, second);
+    add(1, of[1], first, second);
+    add(2, of[2], first, second);
+    add(3, of[3], first, second);
   }
-  std::memcpy(sums, of_tokens, sizeof sums);
+  for (std::size_t token = 0; token < k_tokens; ++token) {
+    std::memcpy(sums[token], &low[token], sizeof low[token]);
+    std::memcpy(sums[token] + 2, &high[token], sizeof high[token]);
+  }
 }
 
 /// Computes and writes one sample, 64 tokens at a time.
