@@ -37,7 +37,8 @@ std::string version_text() {
 void add_command(CLI::App& app, const Command& command, ExitCode& result) {
   CLI::App* sub = app.add_subcommand(std::string(command.name), std::string(command.summary));
   sub->group("Commands");
-  sub->footer(std::string(command.notes) + help_examples(command.examples));
+  sub->footer(std::string(command.notes) + (command.notes.empty() ? "" : "\n")
+              + help_examples(command.examples));
   sub->set_help_flag("-h,--help", "Print this help");
   sub->option_defaults()->always_capture_default();
   Action action = command.setup(*sub);

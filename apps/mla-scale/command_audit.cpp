@@ -86,7 +86,12 @@ bool apply_snapshot(const Options& options, audit::Audit& result) {
   }
   const Result<audit::Snapshot> expected = audit::read_snapshot(options.snapshot);
   if (!expected) {
-    return report_error(expected.error());
+    report_error(expected.error());
+    std::error_code ignored;
+    if (!std::filesystem::exists(options.snapshot, ignored)) {
+      print_error("write it first, with --bless");
+    }
+    return false;
   }
   audit::Comparison comparison = audit::compare_with_snapshot(*expected, result);
   result.drift = std::move(comparison.drift);

@@ -24,7 +24,8 @@ inline constexpr Example k_inspect_examples[] = {
 };
 
 inline constexpr Example k_engines_examples[] = {
-    {"mla-scale engines models/DeepSeek-V3", "every engine, those that differ first"},
+    {"mla-scale engines models/DeepSeek-V3",
+     "every engine; those that differ stand last, each with why"},
     {"mla-scale engines config.json --engine vllm --engine vllm@32623",
      "vLLM now, and as of its regression"},
     {"mla-scale engines models --format json", "a matrix of models and engines"},
@@ -78,7 +79,11 @@ inline constexpr Command k_commands[] = {
     {"inspect", "What attention a model wants, and its softmax scales derived step by step",
      k_inspect_examples, setup_inspect},
     {"engines", "What each inference and training engine would compute from the same config",
-     k_engines_examples, setup_engines},
+     k_engines_examples, setup_engines,
+     "Columns: the scale in prefill and decode, the factor on cos and sin (- unknown),\n"
+     "whether they agree with the model's own law, and how sure that is: read in the\n"
+     "engine's source, reported in a thread or document, inferred from what was read.\n"
+     "vllm is the newest state, vllm@32623 an older one; explain ID says which.\n"},
     {"audit", "What is wrong with configs, what engines trip over, what has drifted",
      k_audit_examples, setup_audit},
     {"check", "What a GPU produced against attention in float64: verdict, and the bug's name",

@@ -55,6 +55,11 @@ TEST_CASE("drift is red in every format, at the path that was given and the line
                         "/rope_scaling/factor was 40 in the snapshot and is 32 now\n"));
   CHECK(has(zoo.audit({"./models/", "-f", "github"}).out,
             "::error file=models/v3/config.json,line=20,col=15,title=drift::/rope_scaling/factor"));
+  // GitHub shows ten annotations of a step: the keys come before what follows from them.
+  CHECK(github.out.find("::/rope_scaling/factor was")
+        < github.out.find("::softmax_scale.prefill was"));
+  CHECK(github.out.find("::softmax_scale.decode was") < github.out.find("::engines."));
+  CHECK(has(zoo.audit({"models"}).out, " (if that was meant: --bless)\n"));
   CHECK(has(zoo.audit({"models", "-f", "text"}).out,
             "models/v3/config.json:20:15: drift: /rope_scaling/factor was 40"));
   CHECK(has(zoo.audit({"models", "-f", "junit"}).out, ">models/v3/config.json:20:15: "));

@@ -140,6 +140,15 @@ class Transformers(HookTest):
         self.assert_match(self.captured("prefill"), level="expanded+latent")
         self.assertEqual(header(self.captured("prefill"))["__metadata__"]["kernel"], "matmul")
 
+    def test_remote_code_under_pytorch_1_is_captured(self):
+        import torch
+
+        sdpa = torch.nn.functional.scaled_dot_product_attention  # which came with PyTorch 2
+        self.addCleanup(setattr, torch.nn.functional, "scaled_dot_product_attention", sdpa)
+        del torch.nn.functional.scaled_dot_product_attention
+        self.run_model("matmul")
+        self.assert_match(self.captured("prefill"), level="expanded+latent")
+
     def test_a_wrong_scale_is_named_and_the_scale_that_was_passed_is_told(self):
         import numbers_of_a_layer as layer
 

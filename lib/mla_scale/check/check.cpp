@@ -15,6 +15,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <utility>
 
 namespace mla_scale::check {
 namespace {
@@ -148,10 +149,14 @@ compare::Judgement without_inputs(const tensor::Capture& capture) {
   judgement.verdict = Verdict::inconclusive;
   judgement.reasons.push_back(fmt::format("the capture lacks {}: there is nothing to compute from",
                                           fmt::join(capture.missing, ", ")));
-  judgement.advice.emplace_back("save q with k and v, or q with kv_c, k_pe and kv_b_proj");
-  for (const char* name : {"out", "lse"}) {
-    judgement.tensors.emplace_back();
-    judgement.tensors.back().name = name;
+  judgement.advice.emplace_back("save q with k and v, or q with kv_c, k_pe and kv_b_proj; "
+                                "or name the file that holds them as well");
+  for (const auto& [name, present] :
+       {std::pair("out", capture.out.has_value()), std::pair("lse", capture.lse.has_value())}) {
+    if (!present) { // one that is there was not compared, and is not missing
+      judgement.tensors.emplace_back();
+      judgement.tensors.back().name = name;
+    }
   }
   return judgement;
 }

@@ -102,7 +102,9 @@ void doubt_absent_out(Check& check) {
   const bool listed =
       std::any_of(check.capture.tensors.begin(), check.capture.tensors.end(),
                   [](const tensor::CaptureTensor& one) { return one.canonical == "out"; });
-  if (!check.capture.out && check.judgement.verdict != Verdict::mismatch) {
+  // Without lse as well, the judgement has said so.
+  const bool unsaid = listed || check.capture.lse;
+  if (!check.capture.out && unsaid && check.judgement.verdict != Verdict::mismatch) {
     doubt(check.judgement,
           listed ? "out is empty" : "out is missing: lse says nothing about values",
           "save out after the kernel has finished");

@@ -41,20 +41,24 @@ std::vector<FitSource> sources(const Context& context) {
 /// Which engines compute this scale in the capture's phase.
 std::string engine_text(const Expectation& expectation, double scale) {
   std::string engines;
+  bool several = false;
   for (const auto& engine : expectation.engines) {
     const auto& value = expectation.decode ? engine.decode : engine.prefill;
     if (value && std::abs(*value / scale - 1.0) < 1e-4 && engines.size() < 120) {
-      engines += (engines.empty() ? "" : ", ") + engine.engine;
+      several = !engines.empty();
+      engines += (several ? ", " : "") + engine.engine;
     }
   }
-  return engines.empty() ? ""
-                         : fmt::format("; this is what {} computes in {}", engines,
-                                       expectation.decode ? "decode" : "prefill");
+  return engines.empty()
+             ? ""
+             : fmt::format("; this is what {} {} in {}", engines, several ? "compute" : "computes",
+                           expectation.decode ? "decode" : "prefill");
 }
 
 std::string fit_text(double scale, double error, double expected, FitSource source) {
-  return fmt::format("fitted scale {:.7g} ± {:.1g} from {}, {:.5g} of the expected {:.7g}", scale,
-                     error, source == FitSource::lse ? "lse" : "out", scale / expected, expected);
+  return fmt::format("fitted scale {:.7g} ± {:.1g} from {}, {:.5g} times the expected {:.7g}",
+                     scale, error, source == FitSource::lse ? "lse" : "out", scale / expected,
+                     expected);
 }
 
 /// Named scales near a fitted one, or scale.other.

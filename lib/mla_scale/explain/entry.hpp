@@ -25,7 +25,8 @@ struct Entry {
 /// Every entry of every table, by kind and then in the table's order.
 [[nodiscard]] const std::vector<Entry>& entries();
 
-/// The entry with this identifier, or a rule by its slug; null when there is none.
+/// The entry with this identifier, a rule by its slug, or the law that a word of the reports stands
+/// for ("mscale"); null when there is none.
 [[nodiscard]] const Entry* find_entry(std::string_view id);
 
 /// The identifier that was probably meant; empty when none is near.

@@ -230,9 +230,10 @@ def watched(recorder: Recorder) -> Iterator[None]:
     undo: List[Callable[[], None]] = []
 
     def replace(owner: Any, name: str, wrap: Callable) -> None:
-        original = getattr(owner, name)
-        setattr(owner, name, wrap(original))
-        undo.append(lambda: setattr(owner, name, original))
+        original = getattr(owner, name, None)
+        if original is not None:  # PyTorch 1 has no scaled_dot_product_attention
+            setattr(owner, name, wrap(original))
+            undo.append(lambda: setattr(owner, name, original))
 
     def wrap_all() -> None:
         if recorder.kernel in table:

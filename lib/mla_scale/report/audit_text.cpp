@@ -59,7 +59,8 @@ std::string audit_text(const audit::Audit& audit, const TerminalStyle& style) {
                       counted(summary.errors, "error"), counted(summary.warnings, "warning"),
                       counted(summary.notes, "note"));
   if (!audit.drift.empty()) {
-    text += fmt::format(", {}", counted(audit.drift.size(), "drifted field"));
+    text += fmt::format(", {} (if that was meant: --bless)",
+                        counted(audit.drift.size(), "drifted field"));
   }
   if (summary.accepted > 0) {
     text += fmt::format(", {} accepted by the baseline", summary.accepted);

@@ -154,7 +154,8 @@ std::string where(const compare::Judgement& judgement, const TerminalStyle& styl
     const std::string map = check_map(tensor, k_map_lines, style);
     if (!map.empty()) {
       return line("where",
-                  fmt::format("error of {} against the floor: . at it, + up to 4 times, x up to "
+                  fmt::format("error of {} against the floor, a healthy kernel's: . at it, + up to "
+                              "4 times, x up to "
                               "30, # above, ! not finite",
                               tensor.name),
                   style)
@@ -176,7 +177,7 @@ std::string scale_lines(const check::Check& check, const TerminalStyle& style) {
   if (judgement.fit) {
     const compare::ScaleFit& fit = *judgement.fit;
     text += line("measured",
-                 fmt::format("{:.9g} ± {:.1g}  from {}: {:.7g} of the expected{}",
+                 fmt::format("{:.9g} ± {:.1g}  from {}: {:.7g} times the expected{}",
                              fit.softmax_scale, fit.standard_error, fit.from, fit.ratio,
                              fit.converged ? "" : " (the fit did not converge)"),
                  style);

@@ -116,7 +116,9 @@ private:
           ErrorKind::schema, path,
           known->second == path
               ? std::string("stands twice in this file")
-              : fmt::format("stands in {} too: a capture holds each tensor once", known->second),
+              : fmt::format("stands in {} too: a capture holds each tensor once; name the "
+                            "files of one capture",
+                            known->second),
           name);
     }
     if (canonical.empty()) {

@@ -202,6 +202,17 @@ TEST_CASE("a capture without inputs or without outputs is inconclusive and says 
     CHECK(!check->judgement.reasons.empty());
     CHECK(!check->judgement.advice.empty());
   }
+  // Each said once; and what is there is not called missing.
+  const auto without_outputs = model.check(directory / "part.safetensors");
+  CHECK(without_outputs->judgement.reasons
+        == std::vector<std::string>{"the capture has neither out nor lse"});
+  CHECK(without_outputs->judgement.advice.size() == 1);
+  save(run, directory / "part.safetensors", "q");
+  CHECK(model.check(directory / "part.safetensors")->judgement.tensors.empty());
+  save(run, directory / "part.safetensors", "q lse");
+  const auto without_lse = model.check(directory / "part.safetensors");
+  REQUIRE(without_lse->judgement.tensors.size() == 1);
+  CHECK(without_lse->judgement.tensors.front().name == "lse");
 }
 
 TEST_CASE("inputs that are all zero and an out without rows tell nothing", "[check]") {

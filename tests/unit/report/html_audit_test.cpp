@@ -52,6 +52,13 @@ TEST_CASE("whatever a zoo's names hold, the page of the audit stays a page", "[r
   CHECK(says(markup, "td", "not MLA: " + k_shown));
 }
 
+TEST_CASE("drift without an error is not called one", "[report]") {
+  audit::Audit drifted;
+  drifted.drift = {{"zoo/config.json", "config.json", "model", "missing", "present", {}}};
+  CHECK(says(checked_page(audit_html(drifted)), "p", "Drift"));
+  CHECK(says(checked_page(audit_html(hostile_audit())), "p", "Errors"));
+}
+
 TEST_CASE("findings stand below their file with rule, severity and place", "[report]") {
   const Markup markup = checked_page(audit_html(hostile_audit()));
   CHECK(says(markup, "h1", "1 error, 1 warning and 1 note in 0 models; 1 field drifted"));

@@ -45,9 +45,10 @@ std::string top(const audit::Audit& audit) {
   return html::verdict(bad      ? "bad"
                        : warned ? "warn"
                                 : "good",
-                       bad      ? "Errors"
-                       : warned ? "Warnings"
-                                : "Fine",
+                       summary.errors > 0     ? "Errors"
+                       : !audit.drift.empty() ? "Drift"
+                       : warned               ? "Warnings"
+                                              : "Fine",
                        sentence)
          + html::definitions({{"Model files", fmt::format("{}", summary.files)},
                               {"With MLA", fmt::format("{}", summary.models)},

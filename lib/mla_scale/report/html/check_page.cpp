@@ -255,7 +255,7 @@ std::string scale(const check::Check& check) {
   if (judgement.fit) {
     const compare::ScaleFit& fit = *judgement.fit;
     text += html::paragraph(fmt::format(
-        "Fitted from {} of {}: {}, {:.7g} of the expected {}.{}", html::code(fit.from),
+        "Fitted from {} of {}: {}, {:.7g} times the expected {}.{}", html::code(fit.from),
         html::counted(static_cast<std::size_t>(fit.rows), "row"), measured(fit), fit.ratio,
         number(check.softmax_scale), fit.converged ? "" : " The fit did not converge."));
     text += "<div class=\"figures\">\n"
