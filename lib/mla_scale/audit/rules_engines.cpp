@@ -76,9 +76,15 @@ void engines_disagree(const Subject& subject, Hits& hits) {
 
 void engine_fails(const Subject& subject, Hits& hits) {
   for (const engines::EngineValue& value : major_values(subject)) {
-    if (!value.error.empty()) {
-      hits.at_rope(fmt::format("{} ({}) fails on this config: {}", value.rule->name,
-                               value.rule->versions, escape_control(value.error)));
+    if (value.error.empty()) {
+      continue;
+    }
+    std::string message = fmt::format("{} ({}) fails on this config: {}", value.rule->name,
+                                      value.rule->versions, escape_control(value.error));
+    if (value.unknown_model) {
+      hits.at_model_type(std::move(message));
+    } else {
+      hits.at_rope(std::move(message));
     }
   }
 }

@@ -77,14 +77,9 @@ void family_unknown(const Subject& subject, Hits& hits) {
   const std::string name = !config.architectures.empty() ? config.architectures.front()
                            : config.text_model_type      ? *config.text_model_type
                                                          : config.model_type.value_or("no name");
-  std::string message = fmt::format("the name of this model ({}) is not known here; it is judged "
-                                    "by its MLA keys and the DeepSeek rule",
-                                    escape_control(name));
-  if (config.model_type) {
-    hits.at(config.model_type.origin, std::move(message));
-  } else {
-    hits.at_missing_key("model_type", std::move(message));
-  }
+  hits.at_model_type(fmt::format("the name of this model ({}) is not known here; it is judged by "
+                                 "its MLA keys and the DeepSeek rule",
+                                 escape_control(name)));
 }
 
 /// Keys whose misspelling changes the attention without any error.

@@ -70,6 +70,14 @@ void Hits::at_rope(std::string message) {
   m_hits.push_back({std::move(message), m_subject->config.rope.container_pointer, where, {}});
 }
 
+void Hits::at_model_type(std::string message) {
+  if (const model::Sourced<std::string>& name = m_subject->config.model_type) {
+    at(name.origin, std::move(message));
+  } else {
+    at_missing_key("model_type", std::move(message));
+  }
+}
+
 void Hits::at_missing_rope_key(std::string_view key, std::string message) {
   const bool binary = m_subject->config.format == model::Format::gguf;
   at_rope(std::move(message));

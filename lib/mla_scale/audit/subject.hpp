@@ -52,6 +52,8 @@ public:
   void at(const json::Value& value, std::string message);
   /// At the rope dictionary as a whole.
   void at_rope(std::string message);
+  /// At the outermost model_type, or where it is missing.
+  void at_model_type(std::string message);
   /// At a key that is missing from the rope dictionary, or from the attention scope.
   void at_missing_rope_key(std::string_view key, std::string message);
   void at_missing_key(std::string_view key, std::string message);

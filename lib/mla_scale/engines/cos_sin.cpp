@@ -62,9 +62,9 @@ CosSinFactor transformers_longrope(const RopeView& view) {
 CosSinFactor deepseek_yarn(const EngineRule& rule, const model::MlaConfig& config,
                            const RopeView& view) {
   const model::Rope& rope = config.rope;
-  CosSinFactor result =
-      quotient(view, view.factor.value_or(1), view.mscale.value_or(rule.missing_mscale.value_or(1)),
-               view.mscale_all_dim.value_or(rule.missing_all_dim.value_or(0)));
+  CosSinFactor result = quotient(view, view.factor.value_or(missing_factor_of(rule)),
+                                 view.mscale.value_or(rule.missing_mscale.value_or(1)),
+                                 view.mscale_all_dim.value_or(rule.missing_all_dim.value_or(0)));
   if (!rope.is_yarn()) {
     result.reason = fmt::format("turns the rope type \"{}\" into YaRN",
                                 escape_control(rope.type.value_or("default")));

@@ -87,7 +87,7 @@ std::string_view words_of(TypeReading reading) {
   case TypeReading::type_or_none:
     return "type only; rope_type is not looked at";
   case TypeReading::must_not_differ:
-    return "rope_type, else type; both and different is a ValueError";
+    return "rope_type, else type; both and different is a ValueError; mrope is default";
   }
   return {};
 }

@@ -45,7 +45,7 @@ enum class TypeReading {
   type_first,      ///< type, else rope_type
   type_only,       ///< only type: a dictionary without it fails
   type_or_none,    ///< only type: a dictionary without it has no type
-  must_not_differ, ///< either; both and different is an error
+  must_not_differ, ///< either; both and different is an error; "mrope" is "default"
 };
 
 /// What a missing factor does.

@@ -112,6 +112,14 @@ std::string unknown_model_type(const MlaConfig& config) {
                      config.model_type.value_or(""));
 }
 
+/// The engine stops since it does not know the model.
+EngineValue not_known(EngineValue value, std::string error, std::string why,
+                      const SoftmaxScale* law) {
+  judge(value, failing_numbers(std::move(error), std::move(why)), law);
+  value.unknown_model = true;
+  return value;
+}
+
 void add_remark(EngineValue& value, std::string_view remark) {
   if (!remark.empty()) {
     value.because += (value.because.empty() ? "" : "; ") + std::string(remark);
@@ -158,8 +166,7 @@ EngineValue evaluate(const EngineRule& rule, const MlaConfig& config, const Soft
     return value;
   }
   if (rule.needs_model_type && !config.model_type && lacks_own_code(config)) {
-    judge(value, failing_numbers(std::string(k_unrecognized), "model_type is missing"), law);
-    return value;
+    return not_known(value, std::string(k_unrecognized), "model_type is missing", law);
   }
   const bool adapted = reads_mistral_dictionary(rule, config);
   const FamilyNote* note =
@@ -173,15 +180,11 @@ EngineValue evaluate(const EngineRule& rule, const MlaConfig& config, const Soft
     return value;
   }
   if (treatment == Treatment::fails) {
-    judge(value, failing_numbers(std::string(note->words), "does not know this model"), law);
-    return value;
+    return not_known(value, std::string(note->words), "does not know this model", law);
   }
   if (treatment == Treatment::remote_code && lacks_own_code(config)) {
-    judge(value,
-          failing_numbers(unknown_model_type(config),
-                          "is not registered, and no auto_map names the model's own code"),
-          law);
-    return value;
+    return not_known(value, unknown_model_type(config),
+                     "is not registered, and no auto_map names the model's own code", law);
   }
   if (treatment == Treatment::remote_code) {
     return run_remote_code(rule, config, law, note->words);

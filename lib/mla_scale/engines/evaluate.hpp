@@ -20,8 +20,9 @@ struct EngineValue {
   /// Whether prefill, decode and the cos/sin factor are the law's (relative 1e-9). False where the
   /// engine fails or the law has no value; empty where the engine does not take this model.
   std::optional<bool> agrees;
-  std::string error;   ///< the engine's own words: "KeyError: 'factor'"; then no scales
-  std::string because; ///< why it does not agree, or what to know about the value
+  std::string error;          ///< the engine's own words: "KeyError: 'factor'"; then no scales
+  std::string because;        ///< why it does not agree, or what to know about the value
+  bool unknown_model = false; ///< it fails over model_type, not over a rope key
   Certainty certainty = Certainty::read; ///< of this value: the rule's, or less
 };
 

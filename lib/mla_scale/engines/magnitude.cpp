@@ -186,10 +186,14 @@ double factor_of(const EngineRule& rule, const RopeView& view, Magnitude& magnit
   } else if (indexed && magnitude.weight != 0) {
     magnitude.error = k_null_factor;
   }
-  return rule.missing_factor == MissingFactor::forty ? 40 : 1;
+  return missing_factor_of(rule);
 }
 
 } // namespace
+
+double missing_factor_of(const EngineRule& rule) {
+  return rule.missing_factor == MissingFactor::forty ? 40 : 1;
+}
 
 std::string mscale_instead(const RopeView& view, double weight) {
   return fmt::format("reads mscale ({}), not mscale_all_dim ({})",

@@ -15,6 +15,9 @@ struct Magnitude {
   std::string error;      ///< the engine's own words when it fails instead
 };
 
+/// What the rule takes for a factor that is not there; 1 too where that is an error.
+[[nodiscard]] double missing_factor_of(const EngineRule& rule);
+
 /// g(factor, weight) as the rule finds it, or 1 where its gate is closed.
 [[nodiscard]] Magnitude find_magnitude(const EngineRule& rule, const model::MlaConfig& config,
                                        const RopeView& view);

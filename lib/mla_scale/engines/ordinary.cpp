@@ -70,9 +70,9 @@ std::string needs_key(const std::string& error) {
 }
 
 Numbers key_failure(std::string error) {
-  std::string why = error.starts_with("ValueError")  ? "refuses type and rope_type that differ"
-                    : error.starts_with("TypeError") ? "factor is null"
-                                                     : needs_key(error);
+  std::string why = error.starts_with("ValueError: type") ? "refuses type and rope_type that differ"
+                    : error.starts_with("TypeError")      ? "factor is null"
+                                                          : needs_key(error);
   return failing_numbers(std::move(error), std::move(why));
 }
 

@@ -14,6 +14,14 @@ std::optional<double> given(const model::Sourced<double>& field) {
   return field.value;
 }
 
+/// vllm-project/vllm transformers_utils/config.py@0036026e: sections of positions scale nothing.
+void take_mrope(const model::Rope& rope, RopeView& view) {
+  view.type = "default";
+  if (std::find(rope.keys.begin(), rope.keys.end(), "mrope_section") == rope.keys.end()) {
+    view.error = "ValueError: rope type mrope without 'mrope_section'";
+  }
+}
+
 /// The type that the rule's reading finds; sets `view.error` where it fails.
 void read_type(const EngineRule& rule, const MlaConfig& config, RopeView& view) {
   const model::Rope& rope = config.rope;
@@ -44,6 +52,8 @@ void read_type(const EngineRule& rule, const MlaConfig& config, RopeView& view) 
     if (rope.types_differ()) {
       view.error =
           fmt::format("ValueError: type '{}' and rope_type '{}' differ", *type, *rope_type);
+    } else if (view.type == "mrope") {
+      take_mrope(rope, view);
     }
     break;
   }

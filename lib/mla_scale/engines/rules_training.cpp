@@ -61,6 +61,8 @@ constexpr EngineRule k_rules[] = {
      .gate = Gate::yarn,
      .missing_factor = MissingFactor::forty,
      .cos_sin = CosSin::transformers,
+     .note = "reads rope_type alone, which the config classes of transformers fill in from type; "
+             "KeyError under code of the model's own that does not",
      .source = "modelscope/mcore-bridge src/mcore_bridge/model/gpt_model.py@f020e47 L66"},
     {.id = "nemo-automodel",
      .name = "NeMo Automodel",

@@ -317,6 +317,13 @@ Result<Document> Document::parse(std::string text, std::string path, const Limit
     return fail(ErrorKind::syntax, "is UTF-16 text; JSON files are UTF-8", {1, 1});
   }
   store->text = std::move(text);
+  // nlohmann takes a NUL byte for the end of the text and would accept whatever follows.
+  if (const std::size_t nul = store->text.find('\0'); nul != std::string::npos) {
+    store->lines.emplace(store->text);
+    return fail(ErrorKind::syntax,
+                "holds a NUL byte, which no JSON text does: it is damaged, or UTF-16",
+                store->lines->position(nul));
+  }
   if (limits.allow_non_finite) {
     store->non_finite = blank_non_finite(store->text);
   }

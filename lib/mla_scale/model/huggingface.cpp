@@ -88,6 +88,16 @@ json::Value text_scope(const json::Value& root) {
   return root;
 }
 
+/// The error of a text config that is no object: class defaults are no stand-in for it.
+std::optional<Error> unreadable_text(ConfigReader& root) {
+  for (const std::string_view key : k_text_keys) {
+    if (!root.object(key) && root.error()) {
+      return root.error();
+    }
+  }
+  return std::nullopt;
+}
+
 /// What names say about the family: the outermost first, architectures before model_type, since
 /// converters keep the model_type of a relative (Mistral Large 3 is deepseek_v3 to vLLM, SGLang's
 /// V4 is deepseek_ref).
@@ -238,6 +248,9 @@ Outcome read_huggingface(const ModelFile& file,
   if (config.family == nullptr) {
     config.family = compressed ? find_family_by_model_type("deepseek_v4") : &unknown_family();
     config.family_guessed = true;
+  }
+  if (const std::optional<Error> error = mla_keys ? std::nullopt : unreadable_text(root)) {
+    return *error;
   }
   config.attention = compressed ? AttentionKind::shared_kv : config.family->attention;
   if (compressed && config.family->attention != AttentionKind::shared_kv) {

@@ -8,6 +8,8 @@
 #include <mla_scale/audit/check.hpp>
 #include <mla_scale/audit/rule.hpp>
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <set>
@@ -144,6 +146,26 @@ TEST_CASE("one fault is one finding", "[audit]") {
                "mscale_all_dim": 1.0, "short_factor": )"
           + list + R"(, "long_factor": )" + list)
       == only("MLA221"));
+}
+
+TEST_CASE("an engine that does not know the model fails at its model_type, not at its rope",
+          "[audit]") {
+  const auto place_of_failure = [](const std::string& model_type) {
+    const model::LoadedModel loaded =
+        model::load_model_text("{" + model_type + R"("architectures": ["BailingMoeV3ForCausalLM"],
+  "num_attention_heads": 16, "kv_lora_rank": 512, "rope_scaling": null})",
+                               "config.json");
+    REQUIRE(loaded.config() != nullptr);
+    for (const audit::Finding& finding : audit::check_config(*loaded.config())) {
+      if (finding.id == "MLA331") {
+        return fmt::format("{}:{} {}", finding.position.line, finding.position.column,
+                           finding.pointer);
+      }
+    }
+    return std::string("no finding");
+  };
+  CHECK(place_of_failure("\n  \"model_type\": \"bailing_hybrid\", ") == "2:17 /model_type");
+  CHECK(place_of_failure("") == "1:1 /model_type");
 }
 
 TEST_CASE("a negative beta is not taken for a zero", "[audit]") {

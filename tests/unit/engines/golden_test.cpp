@@ -104,6 +104,29 @@ TEST_CASE("Megatron-LM changed key and defaults with v0.14", "[engines]") {
   check(config("deepseek_v3", ""), {{"megatron-lm", k_plain}});
 }
 
+TEST_CASE("Megatron-Bridge keeps Megatron's factor 40 for a missing one, in cos and sin too",
+          "[engines]") {
+  // NVIDIA-NeMo/Megatron-Bridge#3128: factor 40 and mscale_all_dim 0, so g(40, 1) / g(40, 0).
+  const engines::EngineValue value =
+      evaluate(config("deepseek_v3", R"("rope_scaling": {"type": "yarn", "mscale": 1.0, )"
+                                     R"("original_max_position_embeddings": 4096})"),
+               "megatron-bridge");
+  CHECK(value.prefill.value() == Approx(k_plain));
+  CHECK(value.cos_sin_factor.value() == Approx(1.3688879454113936));
+}
+
+TEST_CASE("vLLM takes mrope for the default type, and asks for its sections", "[engines]") {
+  // vllm-project/vllm transformers_utils/config.py@0036026e: mrope becomes default.
+  const auto mrope = [](const std::string& more) {
+    return evaluate(config("deepseek_v3", R"("rope_scaling": {"type": "mrope", "factor": 40, )"
+                                          R"("mscale_all_dim": 1.0)"
+                                              + more + "}"),
+                    "vllm");
+  };
+  CHECK(mrope(R"(, "mrope_section": [8, 12, 12])").prefill.value() == Approx(k_plain));
+  CHECK(mrope("").error.starts_with("ValueError"));
+}
+
 TEST_CASE("length gates look at max_position_embeddings against the original", "[engines]") {
   const std::string four_thousand = config("deepseek_v2", k_lite, 4096);
   check(four_thousand, {{"deepseek-inference", k_plain},
