@@ -135,9 +135,9 @@ void check_compression(const Dims& dims, const LayerWeights& layer, LayerHits& h
   }
 }
 
-std::pair<std::int64_t, std::int64_t> block_size(const model::MlaConfig& config) {
-  const auto quantization = config.document->root().find("quantization_config");
-  const auto block = quantization ? quantization->find("weight_block_size") : std::nullopt;
+constexpr std::string_view k_block_size = "/quantization_config/weight_block_size";
+
+std::pair<std::int64_t, std::int64_t> block_size(const std::optional<json::Value>& block) {
   const auto first = block && block->is_array() ? block->first() : std::nullopt;
   const auto second = first ? first->next() : std::nullopt;
   const std::int64_t rows = first ? first->as_integer().value_or(128) : 128;
@@ -145,10 +145,19 @@ std::pair<std::int64_t, std::int64_t> block_size(const model::MlaConfig& config)
   return {rows > 0 ? rows : 128, columns > 0 ? columns : 128};
 }
 
+/// How many blocks cover `size`; headers may hold any number, so nothing is added to it.
+std::int64_t blocks_in(std::int64_t size, std::int64_t block) {
+  return size / block + (size % block == 0 ? 0 : 1);
+}
+
 void check_scales(const model::MlaConfig& config, const LayerWeights& layer, LayerHits& hits) {
-  const auto [block_rows, block_columns] = block_size(config);
-  const model::Origin blocks{
-      model::Origin::Kind::absent, {}, "/quantization_config/weight_block_size", {}, {}};
+  const std::optional<json::Value> block = json::resolve(config.document->root(), k_block_size);
+  const auto [block_rows, block_columns] = block_size(block);
+  const model::Origin blocks{model::Origin::Kind::absent,
+                             {},
+                             std::string(k_block_size),
+                             block ? block->position() : Position{},
+                             {}};
   for (const WeightShape& scale : layer.scales) {
     for (const WeightShape* weight :
          {&layer.kv_a, &layer.kv_b, &layer.q_a, &layer.q_b, &layer.q, &layer.o}) {
@@ -156,8 +165,8 @@ void check_scales(const model::MlaConfig& config, const LayerWeights& layer, Lay
           || scale.name != weight->name + "_scale_inv") {
         continue;
       }
-      const std::int64_t rows = (weight->shape[0] + block_rows - 1) / block_rows;
-      const std::int64_t columns = (weight->shape[1] + block_columns - 1) / block_columns;
+      const std::int64_t rows = blocks_in(weight->shape[0], block_rows);
+      const std::int64_t columns = blocks_in(weight->shape[1], block_columns);
       if (scale.shape[0] != rows || scale.shape[1] != columns) {
         add(hits, "MLA406", layer, scale,
             fmt::format("has the shape [{}], expected [{}, {}] for blocks of {} x {}",

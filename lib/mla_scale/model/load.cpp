@@ -82,6 +82,13 @@ Outcome read_document(const ModelFile& file, std::string text) {
 Outcome read(const ModelFile& file) {
   if (file.source == "-") {
     Result<std::string> text = read_stdin(k_largest_config);
+    if (text && text->starts_with("GGUF")) {
+      return Error{ErrorKind::unsupported,
+                   "is a GGUF, and standard input takes JSON only: name the file instead",
+                   file.source,
+                   {},
+                   {}};
+    }
     return text ? read_document(file, *std::move(text)) : Outcome(text.error());
   }
   const Result<std::string> head = read_file_head(file.source, 4);

@@ -112,6 +112,24 @@ TEST_CASE("every layer is checked, whatever the order of the header; the first i
   CHECK(findings.front().message.find("(in 3 of 4 layers)") != std::string::npos);
 }
 
+TEST_CASE("block scales are found wrong at the key that says how large a block is", "[audit]") {
+  const Model model;
+  std::string config = read_file(model.dir / "config.json", 1 << 20).value();
+  config.insert(config.find('{') + 1,
+                R"("quantization_config": {"weight_block_size": [128, 9223372036854775807]},)");
+  REQUIRE(write_file(model.dir / "config.json", config));
+  std::string header = layer_header("model.layers.0.self_attn.", "F8_E4M3", "[512, 128]");
+  header.insert(1, R"("model.layers.0.self_attn.kv_b_proj.weight_scale_inv": {"dtype": "F32", )"
+                   R"("shape": [8, 1], "data_offsets": [0, 0]}, )");
+  write_safetensors(model.dir / "model.safetensors", header, 1 << 20);
+  const std::vector<audit::Finding> findings = model.findings();
+  REQUIRE(findings.size() == 1);
+  CHECK(findings.front().id == "MLA406");
+  CHECK(findings.front().position.line == 1);
+  CHECK(findings.front().position.column == 47);                                // of [128, by hand
+  CHECK(findings.front().message.find("expected [4, 1]") != std::string::npos); // 512 / 128
+}
+
 TEST_CASE("layers of other attention are passed over", "[audit]") {
   const Model model; // as in kimi_linear, whose KDA layers have q_proj and o_proj too
   std::string header = layer_header("model.layers.3.self_attn.", "BF16", "[512, 128]");
