@@ -208,10 +208,16 @@ TEST_CASE("the pre-commit hook audits the repository, and its pattern takes mode
   const std::string hooks = slurp(fs::path(PROJECT) / ".pre-commit-hooks.yaml");
   std::smatch entry;
   REQUIRE(std::regex_search(hooks, entry, std::regex("  entry: (.*)\n")));
+  std::smatch arguments; // which a user's own replace
+  REQUIRE(std::regex_search(hooks, arguments, std::regex("  args: \\[(.*)\\]\n")));
+  const std::string everything = entry[1].str() + " " + arguments[1].str();
   Runner runner;
-  CHECK(runner.run(entry[1], {}).exit_code == 0);
+  CHECK(runner.run(everything, {}).exit_code == 0);
+  std::ofstream(runner.dir() / "config.json") << "{\"port\": 80}"; // of another program
+  CHECK(runner.run(everything, {}).exit_code == 3);
+  CHECK(runner.run(entry[1].str() + " models", {}).exit_code == 0);
   std::ofstream(runner.dir() / "models/v3/config.json") << "{\"model_type\": \"deepseek_v3\",";
-  CHECK(runner.run(entry[1], {}).exit_code == 3);
+  CHECK(runner.run(entry[1].str() + " models", {}).exit_code == 3);
 
   std::smatch files;
   REQUIRE(std::regex_search(hooks, files, std::regex("  files: (.*)\n")));

@@ -22,7 +22,8 @@ constexpr std::array k_rules = {
     Rule{"MLA904", "input-unsupported", Severity::error, "a file of a kind that is not judged",
          "Named on the command line or found as config.json, but neither a model config nor a "
          "GGUF of version 2 or 3. The exit code is 3.",
-         "a config.json with neither model_type, architectures nor n_heads", "name another file",
+         "a config.json with neither model_type, architectures nor n_heads",
+         "name another file or directory; --ignore MLA904 where such files are expected",
          "see PATH in `mla-scale audit --help`", nullptr},
     Rule{"MLA905", "weights-unreadable", Severity::error, "a safetensors header cannot be read",
          "The shapes of the weights cannot be compared with the config. The exit code is 3.",
