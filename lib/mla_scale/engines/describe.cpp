@@ -60,8 +60,6 @@ std::string_view words_of(Gate gate) {
     return "whenever mscale_all_dim is there, whatever the rope type";
   case Gate::yarn:
     return "for the rope type \"yarn\", exactly";
-  case Gate::yarn_any:
-    return "for the rope types yarn and deepseek_yarn";
   case Gate::deepseek_yarn:
     return "for the rope type \"deepseek_yarn\", exactly";
   case Gate::longer_than_original:

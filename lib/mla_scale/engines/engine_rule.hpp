@@ -32,7 +32,6 @@ enum class Gate {
   factor_or_yarn,       ///< for a factor that is there, and for the yarn types
   all_dim_key,          ///< whenever mscale_all_dim is in the dictionary
   yarn,                 ///< for the rope type "yarn", exactly
-  yarn_any,             ///< for "yarn" and "deepseek_yarn"
   deepseek_yarn,        ///< for the literal "deepseek_yarn"
   longer_than_original, ///< max_position_embeddings > original_max_position_embeddings
   yarn_and_longer,      ///< both "yarn" and longer than the original

@@ -62,15 +62,14 @@ std::string wrong_type(const EngineRule& rule, const MlaConfig& config, const Ro
   if (!view.dictionary) {
     return "sees no rope scaling";
   }
-  const std::string_view exactly = rule.gate == Gate::yarn_any ? "" : "exactly ";
   const model::Rope& rope = config.rope;
   if (rule.type == TypeReading::type_or_none && !rope.type_key && rope.rope_type_key) {
     return *rope.rope_type_key == wanted
                ? "reads the key type, which is missing here, and not rope_type"
-               : fmt::format("type must be {}{}; there is only rope_type, \"{}\"", exactly, wanted,
+               : fmt::format("type must be exactly {}; there is only rope_type, \"{}\"", wanted,
                              escape_control(*rope.rope_type_key));
   }
-  return fmt::format("type must be {}{}, not \"{}\"", exactly, wanted, escape_control(view.type));
+  return fmt::format("type must be exactly {}, not \"{}\"", wanted, escape_control(view.type));
 }
 
 /// Why the gate is closed; empty when it is open.
@@ -95,8 +94,6 @@ std::string closed_because(const EngineRule& rule, const MlaConfig& config, cons
     return view.mscale_all_dim ? "" : nothing.empty() ? "mscale_all_dim is missing" : nothing;
   case Gate::yarn:
     return view.type == "yarn" ? "" : wrong_type(rule, config, view, "yarn");
-  case Gate::yarn_any:
-    return is_yarn_name(view.type) ? "" : wrong_type(rule, config, view, "yarn");
   case Gate::deepseek_yarn:
     return view.type == "deepseek_yarn" ? "" : wrong_type(rule, config, view, "deepseek_yarn");
   case Gate::longer_than_original:

@@ -99,9 +99,9 @@ Numbers reading_failure(const EngineRule& rule, const MlaConfig& config, const R
   return {};
 }
 
-/// A rope type that the engine does not know, found once the attention is built.
+/// A rope type in the file that the engine does not know, found once the attention is built.
 Numbers type_failure(const EngineRule& rule, const RopeView& view) {
-  if (rule.known_types.empty() || contains_word(rule.known_types, view.type)) {
+  if (!view.dictionary || rule.known_types.empty() || contains_word(rule.known_types, view.type)) {
     return {};
   }
   return failing_numbers(rule.unknown_type_is_value_error

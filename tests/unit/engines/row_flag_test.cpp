@@ -202,6 +202,8 @@ TEST_CASE("a dictionary that says only default stops the remote code", "[engines
   check_error(only_type, {"remote-code"}, "KeyError: 'factor'");
   check_error(config("deepseek_v3", R"("rope_parameters": {"rope_type": "default"})"),
               {"remote-code"}, "KeyError: 'type'");
+  check_error(config("deepseek_v3", R"("rope_scaling": {"type": "default", "factor": 40})"),
+              {"remote-code"}, "ValueError: Unknown RoPE scaling type default");
   check(only_type, {{"transformers", k_plain},
                     {"vllm", k_plain},
                     {"sglang", k_plain},
