@@ -96,7 +96,8 @@ Action setup_explain(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::Option* ids = app.add_option(
       "ID", options->ids,
-      "A rule (MLA303 or its slug), engine, family, law or hypothesis; or schema, man");
+      "A rule (MLA303 or its slug), engine, family, law or hypothesis; a word of a report, such as "
+      "floor; or schema, man");
   app.add_flag("--list", options->list, "List every identifier; the same as no ID")->excludes(ids);
   add_output_options(app, options->output, k_formats);
   return [options, &app] { return run_explain(*options, *app.get_parent()); };

@@ -15,6 +15,7 @@ inline constexpr Example k_examples[] = {
     {"mla-scale inspect models/DeepSeek-V3", "what attention the model wants, derived"},
     {"mla-scale audit models", "what is wrong with a directory of models"},
     {"mla-scale check models/DeepSeek-V3 dump.safetensors", "is this dump of a GPU right"},
+    {"mla-scale check --help", "the options of one command, with examples"},
 };
 
 inline constexpr Example k_inspect_examples[] = {
