@@ -118,3 +118,20 @@ TEST_CASE("engines that read config.json do not take a GGUF", "[engines]") {
     CHECK_FALSE(value.because.empty());
   }
 }
+
+// model/models/deepseek2/model.go: key_length_mla is required; the root is of key_length.
+TEST_CASE("Ollama needs key_length_mla and a factor in the GGUF", "[engines]") {
+  const TempDir dir;
+  GgufBuilder legacy;
+  legacy.text("general.architecture", "deepseek2")
+      .u32("deepseek2.attention.head_count", 128)
+      .u32("deepseek2.attention.kv_lora_rank", 512)
+      .u32("deepseek2.attention.key_length", 192)
+      .u32("deepseek2.attention.value_length", 128)
+      .u32("deepseek2.rope.dimension_count", 64);
+  const engines::EngineValue refused = evaluate(load(dir, legacy), "ollama");
+  CHECK(refused.error == "attention.key_length_mla is 0");
+  CHECK_FALSE(refused.prefill);
+  CHECK(*evaluate(load(dir, legacy), "llama.cpp").prefill == Approx(k_plain).epsilon(1e-12));
+  CHECK(evaluate(load(dir, deepseek_v3()), "ollama").error == "NaN: 0 * ln(0)");
+}

@@ -9,6 +9,8 @@
 
 #include <fmt/format.h>
 
+#include <optional>
+
 using namespace mla_scale;
 using namespace engine_test;
 
@@ -113,6 +115,28 @@ TEST_CASE("the reason for another cos/sin factor names what makes it", "[engines
               "max_position_embeddings / original = 16");
 }
 
+TEST_CASE("a switch is the cause of another cos/sin factor only without mscale keys", "[engines]") {
+  const auto reason = [](const std::string& type, const std::string& more) {
+    return because(
+        config("deepseek_v3", R"("rope_scaling": {"type": ")" + type
+                                  + R"(", "factor": 40, "original_max_position_embeddings": 4096, )"
+                                  + more + "}"),
+        "sglang");
+  };
+  const std::string off = R"("apply_yarn_scaling": false)";
+  CHECK(reason("yarn", off)
+        == "multiplies cos and sin by 1.36889, not 1: apply_yarn_scaling false does not count "
+           "here; g(factor, mscale (missing) 1) / g(factor, mscale_all_dim (missing) 0)");
+  // TeleChat3's own factor, 0.07 ln(factor) + 1, differs from DeepSeek's whatever the switch says.
+  for (const std::string& more : {off + R"(, "mscale": 1.0)", off + R"(, "mscale_all_dim": 0.707)",
+                                  std::string(R"("apply_yarn_scaling": true)")}) {
+    const std::string text = reason("telechat3-yarn", more);
+    INFO(more << ": " << text);
+    CHECK(text.find("multiplies cos and sin") != std::string::npos);
+    CHECK(text.find("does not count") == std::string::npos);
+  }
+}
+
 TEST_CASE("a latent width is the cause alone where there is no mscale to leave out", "[engines]") {
   CHECK(because(config("deepseek_v3", ""), "vllm@32623")
         == "prefill: uses the latent width 576, not 192");
@@ -124,7 +148,8 @@ TEST_CASE("where the converter drops the scaling, nothing else is the cause", "[
 }
 
 TEST_CASE("llama.cpp's reason is the key of the GGUF that does it", "[engines]") {
-  const auto reason = [](const char* architecture, float multiplier, float attn_factor) {
+  const auto reason = [](const char* architecture, std::optional<float> multiplier,
+                         float attn_factor, std::string_view id = "llama.cpp") {
     const std::string prefix = std::string(architecture) + ".";
     GgufBuilder builder;
     builder.text("general.architecture", architecture)
@@ -137,12 +162,14 @@ TEST_CASE("llama.cpp's reason is the key of the GGUF that does it", "[engines]")
         .u32(prefix + "rope.dimension_count", 64)
         .text(prefix + "rope.scaling.type", "yarn")
         .f32(prefix + "rope.scaling.factor", 40.0F)
-        .f32(prefix + "rope.scaling.yarn_log_multiplier", multiplier)
         .f32(prefix + "rope.scaling.attn_factor", attn_factor);
+    if (multiplier) {
+      builder.f32(prefix + "rope.scaling.yarn_log_multiplier", *multiplier);
+    }
     const TempDir dir;
     const std::string path = (dir / "model.gguf").string();
     REQUIRE(write_file(path, builder.bytes()));
-    return evaluate(model::load_model({path, path}), "llama.cpp").because;
+    return evaluate(model::load_model({path, path}), id).because;
   };
   CHECK(
       reason("deepseek2", 0.1F, 2)
@@ -152,4 +179,11 @@ TEST_CASE("llama.cpp's reason is the key of the GGUF that does it", "[engines]")
         != std::string::npos);
   CHECK(reason("glm-dsa", 0.0707F, 1).find("does not read yarn_log_multiplier")
         != std::string::npos);
+  // Without a multiplier #17945 had no quotient of magnitudes.
+  for (const std::optional<float> multiplier : {std::optional<float>(), std::optional(0.0F)}) {
+    const std::string text = reason("deepseek32", multiplier, 2, "llama.cpp@17945");
+    INFO(text);
+    CHECK(text.starts_with("rope.scaling.attn_factor 2 enters the scale squared"));
+    CHECK(text.find("multiplies by (g(factor") == std::string::npos);
+  }
 }
