@@ -93,8 +93,27 @@ TEST_CASE("rope.scaling.attn_factor enters the scale squared", "[engines]") {
   const auto model = load(dir, with_factor("yarn")
                                    .f32("deepseek2.rope.scaling.yarn_log_multiplier", 0.1F)
                                    .f32("deepseek2.rope.scaling.attn_factor", 2.0F));
-  check(model, {{"llama.cpp", 0.5409351154435204}});
+  check(model, {{"llama.cpp", 0.5409351154435204},
+                {"llama.cpp@17945", 0.5409351154435204},
+                {"llama.cpp@7519", 0.5409351154435204},
+                {"ik-llama.cpp", 0.5409351154435204}});
   CHECK(evaluate(model, "llama.cpp").cos_sin_factor == 2.0);
+  CHECK(evaluate(model, "llama.cpp@17945").cos_sin_factor == 2.0);
+}
+
+// llama-context.cpp: rope scaling type none sets freq_scale to 1, and without a factor it is 1.
+TEST_CASE("rope.scaling.type none and a missing factor leave the scale alone", "[engines]") {
+  const TempDir dir;
+  for (const GgufBuilder& builder : {with_factor("none"), deepseek_v3()}) {
+    GgufBuilder with_multiplier = builder;
+    with_multiplier.f32("deepseek2.rope.scaling.yarn_log_multiplier", 0.1F);
+    const auto model = load(dir, with_multiplier);
+    check(model, {{"llama.cpp", k_plain},
+                  {"llama.cpp@17945", k_plain},
+                  {"llama.cpp@7519", k_plain},
+                  {"ik-llama.cpp", k_plain}});
+    CHECK(evaluate(model, "llama.cpp").cos_sin_factor == 1.0);
+  }
 }
 
 TEST_CASE("V2's multiplier, stored in 32 bits, is 0.707 again", "[engines]") {
