@@ -27,6 +27,7 @@ constexpr double k_same_scale = 1e-6;      // rivals nearer than this are the ri
 constexpr double k_scale_precision = 0.01; // wanted of the inputs when no rival is given
 constexpr double k_many_errors = 6.0;      // standard errors that noise does not make
 constexpr double k_float32_scale = 2e-5;   // what float32 arithmetic may do to a scale
+constexpr double k_float32_bias = 1e-6;    // what it does to the lse of all rows alike, measured
 constexpr std::int64_t k_telling_rows = 8; // with fewer, one scale fits whatever noise there is
 
 /// True when every element of the problem's rows and heads is zero.
@@ -300,7 +301,8 @@ Result<Judgement> judge_with(const reference::Problem& problem, const tensor::Ca
     take_noise(level.out_floor / std::sqrt(width), level.bias.scale, *evidence.out_fit);
   }
   if (evidence.lse_fit) {
-    take_noise(level.lse_floor, 0.0, *evidence.lse_fit);
+    const bool exact = evidence.lse_dtype == tensor::Dtype::f64;
+    take_noise(level.lse_floor, exact ? 0.0 : k_float32_bias, *evidence.lse_fit);
   }
   judgement.tensors.push_back(finish(level.out, "out", out_status, errors->out));
   judgement.tensors.push_back(finish(level.lse, "lse", lse_status, errors->lse));
