@@ -76,6 +76,13 @@ TEST_CASE("yarn without yarn_log_multiplier still takes the square in llama.cpp 
                 {"llama.cpp@7519", k_plain},
                 {"ik-llama.cpp", k_plain}});
   CHECK(*evaluate(model, "llama.cpp").cos_sin_factor == Approx(k_magnitude).epsilon(1e-14));
+  // The law too: m(1) / m(0), deepseek2 takes mscale for mscale_all_dim only where that is not 0.
+  const auto law = scale::derive_softmax_scale(*model.config());
+  REQUIRE(law);
+  CHECK(*law->cos_sin_factor == Approx(k_magnitude).epsilon(1e-14));
+  REQUIRE(law->alternatives.size() == 2);
+  CHECK(law->alternatives[0].value == k_plain);
+  CHECK(law->alternatives[1].value == Approx(k_v3).epsilon(1e-12));
   CHECK(evaluate(model, "llama.cpp@17945").cos_sin_factor == 1.0);
 }
 

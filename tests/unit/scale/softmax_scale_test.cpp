@@ -64,7 +64,12 @@ TEST_CASE("a missing or null factor is an error where it is needed, with its pla
   CHECK(missing.error().kind == ErrorKind::schema);
   CHECK(missing.error().pointer == "/rope_scaling/factor");
   CHECK(missing.error().position.line > 0);
-  CHECK(!derive("deepseek_v3", R"("rope_scaling": {"type": "yarn", "factor": null})"));
+  // derive() puts the dictionary on line 3; a null is pointed at itself.
+  const auto null =
+      derive("deepseek_v3", "\"rope_scaling\": {\"type\": \"yarn\",\n\"factor\": null}");
+  REQUIRE(!null);
+  CHECK(null.error().position.line == 4);
+  CHECK(null.error().pointer == "/rope_scaling/factor");
   CHECK(derive(
       "minicpm3",
       R"("rope_scaling": {"type": "longrope", "original_max_position_embeddings": 163840})"));
