@@ -23,6 +23,7 @@ TEST_CASE("the YaRN of TeleChat3 grows by 0.07 for each e-fold", "[scale]") {
         + factor + "}");
   };
   CHECK(of("40") == Approx(1.2582215617879755).epsilon(1e-15));
+  CHECK(of("1.5") == Approx(1.0283825575675716).epsilon(1e-15));
   CHECK(of("1") == 1.0);
   CHECK(of("0.5") == 1.0);
 }
