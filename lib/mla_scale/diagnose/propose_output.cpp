@@ -127,15 +127,24 @@ void propose_output(const Context& context, std::vector<Candidate>& candidates) 
         prediction.defined = false; // Only the few rows are predicted.
         return prediction;
       }
+      // The rounding comes along with the numbers: that of the rows they were written as.
+      double fine = 0.0;
+      double coarse = 0.0;
       for (std::int64_t column = 0; column < width; ++column) {
         const auto source = reader(row.row, row.head, column);
         double value = 0.0;
+        const Prediction* written = &prediction;
         const auto found = predictions->find({source.head, source.row});
         if (source.column < width && found != predictions->end() && found->second.defined) {
-          value = found->second.out[static_cast<std::size_t>(source.column)];
+          written = &found->second;
+          value = written->out[static_cast<std::size_t>(source.column)];
         }
         prediction.out[static_cast<std::size_t>(column)] = value;
+        fine += written->fine / static_cast<double>(width);
+        coarse += written->coarse / static_cast<double>(width);
       }
+      prediction.fine = fine;
+      prediction.coarse = coarse;
       return prediction;
     };
     candidate.few_rows = true;

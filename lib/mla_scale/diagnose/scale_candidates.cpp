@@ -101,11 +101,6 @@ std::vector<ScaleCandidate> scale_candidates(const Expectation& expectation) {
     add("scale.squared", fmt::format("{}^-1 · mscale²", dims.qk_head_dim()), base * base * g * g);
     add("scale.squared", fmt::format("{}^-1", dims.qk_head_dim()), base * base);
   }
-  for (const std::int64_t wider : {std::int64_t{128}, std::int64_t{256}, std::int64_t{512}}) {
-    if (wider > dims.qk_head_dim() && wider != padded && wider < 2 * padded) {
-      width("scale.padded_width", wider, 0, "");
-    }
-  }
   return all;
 }
 

@@ -1,5 +1,7 @@
 #include "simulator.hpp"
 
+#include "kernel.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -11,266 +13,7 @@
 
 namespace simulator {
 
-namespace {
-
 using namespace mla_scale;
-
-double round_to(tensor::Dtype dtype, double x) {
-  if (dtype == tensor::Dtype::f32) {
-    return static_cast<double>(static_cast<float>(x));
-  }
-  const int bits = dtype == tensor::Dtype::bf16 ? 8 : 11;
-  int exponent = 0;
-  const double mantissa = std::frexp(x, &exponent);
-  return std::isfinite(x) ? std::ldexp(std::nearbyint(std::ldexp(mantissa, bits)), exponent - bits)
-                          : x;
-}
-
-/// [first, second, third] doubles.
-struct Array {
-  std::size_t first = 0;
-  std::size_t second = 0;
-  std::size_t third = 0;
-  std::vector<double> data;
-
-  Array() = default;
-  Array(std::size_t a, std::size_t b, std::size_t c)
-      : first(a), second(b), third(c), data(a * b * c, 0.0) {}
-  double& at(std::size_t a, std::size_t b, std::size_t c) {
-    return data[(a * second + b) * third + c];
-  }
-  [[nodiscard]] double at(std::size_t a, std::size_t b, std::size_t c) const {
-    return data[(a * second + b) * third + c];
-  }
-};
-
-tensor::View3 view(const Array& array, tensor::Dtype dtype, const std::string& name) {
-  // Every value was rounded to the dtype before: float32 holds it, and says nothing of bf16. The
-  // reader of a capture sees the dtype by the values.
-  auto bytes = std::make_shared<std::vector<float>>(array.data.begin(), array.data.end());
-  auto tensor = std::make_shared<tensor::Tensor>();
-  tensor->name = name;
-  tensor->dtype = tensor::Dtype::f32;
-  const auto a = static_cast<std::int64_t>(array.first);
-  const auto b = static_cast<std::int64_t>(array.second);
-  const auto c = static_cast<std::int64_t>(array.third);
-  tensor->shape = {a, b, c};
-  tensor->strides = {b * c, c, 1};
-  tensor->data = reinterpret_cast<const std::byte*>(bytes->data());
-  tensor->owner = bytes;
-  (void)dtype;
-  tensor::View3 result;
-  result.tensor = tensor;
-  result.tokens = a;
-  result.heads = b;
-  result.width = c;
-  result.token_stride = b * c;
-  result.head_stride = c;
-  result.width_stride = 1;
-  return result;
-}
-
-struct Inputs {
-  Array q_pre;    // [Tq, H, nope + rope]
-  Array k_nope;   // [Tk, H, nope]
-  Array k_pe_pre; // [Tk, 1, rope]
-  Array v;        // [Tk, H, value]
-  std::vector<double> frequencies;
-  std::vector<double> plain;
-};
-
-struct Output {
-  Array out; // [Tq, H, value]
-  Array lse; // [Tq, H, 1]
-};
-
-class Kernel {
-public:
-  Kernel(const Settings& settings, Inputs inputs)
-      : m_s(settings), m_in(std::move(inputs)),
-        m_queries(static_cast<std::size_t>(settings.queries)),
-        m_prefix(static_cast<std::size_t>(settings.prefix)), m_keys(m_queries + m_prefix),
-        m_heads(static_cast<std::size_t>(settings.heads)),
-        m_nope(static_cast<std::size_t>(settings.nope)),
-        m_rope(static_cast<std::size_t>(settings.rope)),
-        m_value(static_cast<std::size_t>(settings.value)) {
-    base = 1.0 / std::sqrt(static_cast<double>(settings.nope + settings.rope));
-    scale = base * settings.mscale * settings.mscale;
-    q = Array(m_queries, m_heads, m_nope + m_rope);
-    k = Array(m_keys, m_heads, m_nope + m_rope);
-    v = m_in.v;
-    rotate_all(settings.interleaved, m_in.frequencies, 0.0, 1.0);
-    visible.assign(m_queries, std::vector<double>(m_keys, 0.0));
-    for (std::size_t i = 0; i < m_queries; ++i) {
-      for (std::size_t j = 0; j <= i + m_prefix; ++j) {
-        visible[i][j] = 1.0;
-      }
-    }
-  }
-
-  /// q and k from the parts before RoPE.
-  void rotate_all(bool interleaved, const std::vector<double>& frequencies, double shift,
-                  double gain) {
-    for (std::size_t i = 0; i < m_queries; ++i) {
-      for (std::size_t h = 0; h < m_heads; ++h) {
-        std::vector<double> pe(m_rope);
-        for (std::size_t c = 0; c < m_nope; ++c) {
-          q.at(i, h, c) = m_in.q_pre.at(i, h, c);
-        }
-        for (std::size_t c = 0; c < m_rope; ++c) {
-          pe[c] = m_in.q_pre.at(i, h, m_nope + c);
-        }
-        pe = turn(pe, static_cast<double>(i + m_prefix) + shift, interleaved, frequencies);
-        for (std::size_t c = 0; c < m_rope; ++c) {
-          q.at(i, h, m_nope + c) = round_to(m_s.dtype, gain * pe[c]);
-        }
-      }
-    }
-    for (std::size_t j = 0; j < m_keys; ++j) {
-      std::vector<double> pe(m_rope);
-      for (std::size_t c = 0; c < m_rope; ++c) {
-        pe[c] = m_in.k_pe_pre.at(j, 0, c);
-      }
-      pe = turn(pe, static_cast<double>(j), interleaved, frequencies);
-      for (std::size_t h = 0; h < m_heads; ++h) {
-        for (std::size_t c = 0; c < m_nope; ++c) {
-          k.at(j, h, c) = m_in.k_nope.at(j, h, c);
-        }
-        for (std::size_t c = 0; c < m_rope; ++c) {
-          k.at(j, h, m_nope + c) = round_to(m_s.dtype, gain * pe[c]);
-        }
-      }
-    }
-  }
-
-  /// Keys [first, last) only, weighted by `visible`; P and out rounded to the dtype.
-  [[nodiscard]] Output attend(std::size_t first, std::size_t last) const {
-    Output result{Array(m_queries, m_heads, m_value), Array(m_queries, m_heads, 1)};
-    for (std::size_t h = 0; h < m_heads; ++h) {
-      for (std::size_t i = 0; i < m_queries; ++i) {
-        std::vector<double> x(m_keys, -std::numeric_limits<double>::infinity());
-        double top = -std::numeric_limits<double>::infinity();
-        for (std::size_t j = first; j < last; ++j) {
-          if (visible[i][j] > 0.0) {
-            double dot = 0.0;
-            for (std::size_t c = 0; c < m_nope + m_rope; ++c) {
-              dot += q.at(i, h, c) * k.at(j, h, c);
-            }
-            if (m_s.round_logits) {
-              dot = round_to(m_s.dtype, dot);
-            }
-            x[j] = dot * (row_scale ? row_scale(i, j) : scale);
-            if (m_s.round_logits) {
-              x[j] = round_to(m_s.dtype, x[j]);
-            }
-            top = std::max(top, x[j]);
-          }
-        }
-        double sum = lanes * std::exp(-top);
-        for (std::size_t j = first; j < last; ++j) {
-          sum += visible[i][j] > 0.0 ? visible[i][j] * std::exp(x[j] - top) : 0.0;
-        }
-        for (std::size_t j = first; j < last; ++j) {
-          if (visible[i][j] > 0.0) {
-            const double p = round_to(m_s.dtype, visible[i][j] * std::exp(x[j] - top) / sum);
-            for (std::size_t c = 0; c < m_value; ++c) {
-              result.out.at(i, h, c) += p * v.at(j, h, c);
-            }
-          }
-        }
-        for (std::size_t c = 0; c < m_value; ++c) {
-          double& value = result.out.at(i, h, c);
-          value = std::isfinite(top)
-                      ? round_to(m_s.wide_output ? tensor::Dtype::f32 : m_s.dtype, value)
-                      : std::numeric_limits<double>::quiet_NaN();
-        }
-        result.lse.at(i, h, 0) = top + std::log(sum);
-        maximum.at(i, h, 0) = top;
-      }
-    }
-    return result;
-  }
-  [[nodiscard]] Output attend() const { return attend(0, m_keys); }
-
-  /// Prefix and rest apart, joined with the given weights of exp.
-  [[nodiscard]] Output merged(std::size_t boundary, double slope) const {
-    const auto a = attend(0, boundary);
-    const auto b = attend(boundary, m_keys);
-    auto result = attend();
-    for (std::size_t i = 0; i < m_queries; ++i) {
-      if (i + m_prefix < boundary) {
-        continue;
-      }
-      for (std::size_t h = 0; h < m_heads; ++h) {
-        const double difference = slope * (a.lse.at(i, h, 0) - b.lse.at(i, h, 0));
-        const double w = 1.0 / (1.0 + std::exp(-difference));
-        for (std::size_t c = 0; c < m_value; ++c) {
-          result.out.at(i, h, c) =
-              round_to(m_s.dtype, w * a.out.at(i, h, c) + (1.0 - w) * b.out.at(i, h, c));
-        }
-      }
-    }
-    return result;
-  }
-
-  void mask(const std::function<bool(std::int64_t, std::int64_t)>& keep) {
-    for (std::size_t i = 0; i < m_queries; ++i) {
-      for (std::size_t j = 0; j < m_keys; ++j) {
-        visible[i][j] =
-            keep(static_cast<std::int64_t>(i + m_prefix), static_cast<std::int64_t>(j)) ? 1.0 : 0.0;
-      }
-    }
-  }
-
-  double base = 0.0;
-  double scale = 0.0;
-  double lanes = 0.0;
-  Array q;
-  Array k;
-  Array v;
-  std::vector<std::vector<double>> visible; ///< how often a key counts
-  std::function<double(std::size_t, std::size_t)> row_scale;
-  mutable Array maximum{static_cast<std::size_t>(1), 1, 1};
-
-  [[nodiscard]] const Inputs& inputs() const { return m_in; }
-  [[nodiscard]] std::size_t queries() const { return m_queries; }
-  [[nodiscard]] std::size_t keys() const { return m_keys; }
-  [[nodiscard]] std::size_t prefix() const { return m_prefix; }
-  [[nodiscard]] std::size_t heads() const { return m_heads; }
-  [[nodiscard]] std::size_t nope() const { return m_nope; }
-  [[nodiscard]] std::size_t rope() const { return m_rope; }
-  [[nodiscard]] std::size_t value() const { return m_value; }
-  [[nodiscard]] const Settings& settings() const { return m_s; }
-
-private:
-  static std::vector<double> turn(const std::vector<double>& x, double position, bool interleaved,
-                                  const std::vector<double>& frequencies) {
-    if (frequencies.empty()) {
-      return x;
-    }
-    std::vector<double> y(x.size());
-    const std::size_t half = x.size() / 2;
-    for (std::size_t pair = 0; pair < half; ++pair) {
-      const std::size_t a = interleaved ? 2 * pair : pair;
-      const std::size_t b = interleaved ? 2 * pair + 1 : pair + half;
-      const double c = std::cos(position * frequencies[pair]);
-      const double s = std::sin(position * frequencies[pair]);
-      y[a] = x[a] * c - x[b] * s;
-      y[b] = x[b] * c + x[a] * s;
-    }
-    return y;
-  }
-
-  Settings m_s;
-  Inputs m_in;
-  std::size_t m_queries;
-  std::size_t m_prefix;
-  std::size_t m_keys;
-  std::size_t m_heads;
-  std::size_t m_nope;
-  std::size_t m_rope;
-  std::size_t m_value;
-};
 
 double scale_of(const Settings& s, const std::string& id) {
   const auto inverse_root = [](std::int64_t width) {
@@ -278,6 +21,12 @@ double scale_of(const Settings& s, const std::string& id) {
   };
   const double g = s.mscale;
   const double base = inverse_root(s.nope + s.rope);
+  if (id == "scale.squared:plain")
+    return base * base;
+  if (id == "scale.squared:mscale")
+    return base * base * g * g;
+  if (id.ends_with(":mscale"))
+    return scale_of(s, id.substr(0, id.find(':'))) * g * g;
   if (id == "scale.latent_width")
     return inverse_root(s.latent + s.rope);
   if (id == "scale.latent_width_mscale")
@@ -317,8 +66,47 @@ double scale_of(const Settings& s, const std::string& id) {
   throw std::invalid_argument(id);
 }
 
+void swap_heads(Array& array) {
+  const Array from = array;
+  for (std::size_t a = 0; a < array.first; ++a) {
+    for (std::size_t h = 0; h < array.second; ++h) {
+      for (std::size_t c = 0; c < array.third; ++c) {
+        array.at(a, h, c) = from.at(a, (h + 1) % array.second, c);
+      }
+    }
+  }
+}
+
+namespace {
+
+tensor::View3 view(const Array& array, tensor::Dtype dtype, const std::string& name) {
+  // Every value was rounded to the dtype before: float32 holds it, and says nothing of bf16. The
+  // reader of a capture sees the dtype by the values.
+  auto bytes = std::make_shared<std::vector<float>>(array.data.begin(), array.data.end());
+  auto tensor = std::make_shared<tensor::Tensor>();
+  tensor->name = name;
+  tensor->dtype = tensor::Dtype::f32;
+  const auto a = static_cast<std::int64_t>(array.first);
+  const auto b = static_cast<std::int64_t>(array.second);
+  const auto c = static_cast<std::int64_t>(array.third);
+  tensor->shape = {a, b, c};
+  tensor->strides = {b * c, c, 1};
+  tensor->data = reinterpret_cast<const std::byte*>(bytes->data());
+  tensor->owner = bytes;
+  (void)dtype;
+  tensor::View3 result;
+  result.tensor = tensor;
+  result.tokens = a;
+  result.heads = b;
+  result.width = c;
+  result.token_stride = b * c;
+  result.head_stride = c;
+  result.width_stride = 1;
+  return result;
+}
+
 /// One identifier applied to a kernel; most set it up, some change what it returned.
-void apply(Kernel& kernel, const std::string& bug, std::function<void(Output&)>& after) {
+void apply(Kernel& kernel, const std::string& bug, After& after) {
   const auto& s = kernel.settings();
   const auto& in = kernel.inputs();
   const auto prefix = static_cast<std::int64_t>(kernel.prefix());
@@ -341,36 +129,22 @@ void apply(Kernel& kernel, const std::string& bug, std::function<void(Output&)>&
       }
     }
   };
-  const auto swap_heads = [](Array& array) {
-    Array from = array;
-    for (std::size_t a = 0; a < array.first; ++a) {
-      for (std::size_t h = 0; h < array.second; ++h) {
-        for (std::size_t c = 0; c < array.third; ++c) {
-          array.at(a, h, c) = from.at(a, (h + 1) % array.second, c);
-        }
-      }
-    }
-  };
   const auto set_merge = [&](double slope) {
-    after = [&kernel, boundary, slope](Output& output) { output = kernel.merged(boundary, slope); };
+    after = [&kernel, boundary, slope](Output& output) {
+      output = kernel.merged({boundary}, slope);
+    };
   };
-  if (bug == "healthy") {
+  const auto rotate = [&](const Turn& turning) {
+    kernel.rotate_queries(turning);
+    kernel.rotate_keys(turning);
+  };
+  if (bug == "healthy" || apply_variant(kernel, bug, after)) {
     return;
   }
   if (bug.starts_with("scale.other:")) {
     kernel.scale *= std::stod(bug.substr(bug.find(':') + 1));
-  } else if (bug.starts_with("scale.") && bug.find(':') == std::string::npos) {
+  } else if (bug.starts_with("scale.")) {
     kernel.scale = scale_of(s, bug);
-  } else if (bug == "scale.latent_width:rows") {
-    const double wrong = scale_of(s, "scale.latent_width");
-    const double right = kernel.scale;
-    kernel.row_scale = [=, half = kernel.queries() / 2](std::size_t i, std::size_t) {
-      return i >= half ? wrong : right;
-    };
-  } else if (bug == "scale.latent_width:context") {
-    const double wrong = scale_of(s, "scale.latent_width");
-    const double right = kernel.scale;
-    kernel.row_scale = [=](std::size_t, std::size_t j) { return j < boundary ? wrong : right; };
   } else if (bug == "rope.magnitude") {
     for_rope_columns(kernel.q, s.mscale);
     for_rope_columns(kernel.k, s.mscale);
@@ -379,13 +153,14 @@ void apply(Kernel& kernel, const std::string& bug, std::function<void(Output&)>&
   } else if (bug == "rope.nope_dropped") {
     for_nope_columns(kernel.q, 0.0);
   } else if (bug == "rope.interleave_swapped") {
-    kernel.rotate_all(!s.interleaved, in.frequencies, 0.0, 1.0);
+    rotate({!s.interleaved, in.frequencies});
   } else if (bug == "rope.frequencies_plain") {
-    kernel.rotate_all(s.interleaved, in.plain, 0.0, 1.0);
+    rotate({s.interleaved, in.plain});
   } else if (bug == "rope.not_applied") {
-    kernel.rotate_all(s.interleaved, {}, 0.0, 1.0);
+    rotate({s.interleaved, {}});
   } else if (bug == "rope.positions_shifted") {
-    kernel.rotate_all(s.interleaved, in.frequencies, 1.0, 1.0);
+    kernel.rotate_queries({s.interleaved, in.frequencies,
+                           [](std::size_t at) { return static_cast<double>(at + 1); }});
   } else if (bug == "lse.base2") {
     after = [](Output& output) {
       for (double& x : output.lse.data) {
@@ -427,12 +202,6 @@ void apply(Kernel& kernel, const std::string& bug, std::function<void(Output&)>&
     kernel.mask([](std::int64_t i, std::int64_t j) { return j <= i && j > i - 13; });
   } else if (bug == "pages.missing") {
     kernel.mask([](std::int64_t i, std::int64_t j) { return j <= i && (j < 8 || j >= 16); });
-  } else if (bug == "pages.duplicated:twice") {
-    for (auto& row : kernel.visible) {
-      for (std::size_t j = 8; j < 16; ++j) {
-        row[j] *= 2.0;
-      }
-    }
   } else if (bug == "pages.duplicated") {
     for (std::size_t j = 8; j < 16; ++j) {
       for (std::size_t h = 0; h < kernel.heads(); ++h) {
@@ -458,7 +227,7 @@ void apply(Kernel& kernel, const std::string& bug, std::function<void(Output&)>&
       }
     };
   } else if (bug == "softmax.padding_lanes") {
-    kernel.lanes = 17.0;
+    kernel.lanes = [](std::size_t) { return 17.0; };
   } else if (bug == "temperature.by_position") {
     const double right = kernel.scale;
     kernel.row_scale = [=](std::size_t i, std::size_t) {
@@ -471,8 +240,6 @@ void apply(Kernel& kernel, const std::string& bug, std::function<void(Output&)>&
     }
   } else if (bug == "value.head_permuted") {
     swap_heads(kernel.v);
-  } else if (bug == "value.head_permuted:out") {
-    after = [swap_heads](Output& output) { swap_heads(output.out); };
   } else if (bug == "value.split_swapped") {
     // kv_b_proj gives [nope | v] of each head; split as [v | nope].
     for (std::size_t j = 0; j < kernel.keys(); ++j) {
@@ -509,14 +276,13 @@ void apply(Kernel& kernel, const std::string& bug, std::function<void(Output&)>&
       }
       std::copy_n(memory.begin(), output.out.data.size(), output.out.data.begin());
     };
-  } else if (bug == "tail.uninitialised" || bug == "tail.uninitialised:zero") {
-    const bool zero = bug.ends_with("zero");
-    after = [&kernel, zero](Output& output) {
+  } else if (bug == "tail.uninitialised") {
+    after = [&kernel](Output& output) {
       std::mt19937 random(7);
       std::normal_distribution<double> normal;
       const std::size_t each = kernel.heads() * kernel.value();
       for (std::size_t at = (kernel.queries() - 5) * each; at < output.out.data.size(); ++at) {
-        output.out.data[at] = zero ? 0.0 : round_to(kernel.settings().dtype, normal(random));
+        output.out.data[at] = round_to(kernel.settings().dtype, normal(random));
       }
     };
   } else if (bug == "output.nan") {
@@ -610,11 +376,15 @@ std::vector<std::string> bugs(const Settings& settings) {
   std::vector<std::string> all = {"scale.latent_width",
                                   "scale.latent_width_mscale",
                                   "scale.kv_lora_width",
+                                  "scale.kv_lora_width:mscale",
                                   "scale.nope_width",
                                   "scale.nope_width_plain",
                                   "scale.v_width",
+                                  "scale.v_width:mscale",
                                   "scale.rope_width",
+                                  "scale.rope_width:mscale",
                                   "scale.padded_width",
+                                  "scale.padded_width:mscale",
                                   "scale.mscale_omitted",
                                   "scale.mscale_once",
                                   "scale.mscale_twice",
@@ -624,6 +394,8 @@ std::vector<std::string> bugs(const Settings& settings) {
                                   "scale.log2e_twice",
                                   "scale.unit",
                                   "scale.squared",
+                                  "scale.squared:mscale",
+                                  "scale.squared:plain",
                                   "scale.other",
                                   "scale.latent_width:rows",
                                   "rope.magnitude",
@@ -632,37 +404,59 @@ std::vector<std::string> bugs(const Settings& settings) {
                                   "merge.base2",
                                   "merge.base_e",
                                   "merge.average",
+                                  "merge.average:chunks",
+                                  "merge.context_dropped:boundary",
                                   "mask.none",
                                   "mask.off_by_one_long",
+                                  "mask.off_by_one_long:more",
                                   "mask.off_by_one_short",
                                   "mask.window",
                                   "pages.missing",
+                                  "pages.missing:zeros",
                                   "pages.duplicated",
+                                  "pages.duplicated:shifted",
                                   "pages.duplicated:twice",
                                   "softmax.sink",
+                                  "softmax.sink:common",
                                   "softmax.padding_lanes",
+                                  "softmax.padding_lanes:tile",
+                                  "softmax.padding_lanes:masked",
                                   "temperature.by_position",
                                   "value.gain",
+                                  "value.gain:heads",
                                   "value.head_permuted",
                                   "value.head_permuted:out",
                                   "value.split_swapped",
+                                  "value.split_swapped:apart",
                                   "latent.gain",
+                                  "latent.gain:keys",
                                   "output.stride",
+                                  "output.stride:token",
+                                  "output.stride:heads_first",
+                                  "output.stride:rows_first",
                                   "tail.uninitialised",
+                                  "tail.uninitialised:columns",
+                                  "tail.uninitialised:nan",
                                   "tail.uninitialised:zero",
-                                  "output.nan"};
+                                  "output.nan",
+                                  "output.nan:infinite"};
   const auto add = [&](std::initializer_list<const char*> more) {
     all.insert(all.end(), more.begin(), more.end());
   };
   if (settings.before_rope) {
     add({"rope.interleave_swapped", "rope.frequencies_plain", "rope.not_applied",
-         "rope.positions_shifted"});
+         "rope.positions_shifted", "rope.interleave_swapped:q", "rope.interleave_swapped:k",
+         "rope.interleave_swapped:mixed", "rope.not_applied:q", "rope.not_applied:k"});
   }
   if (settings.lse) {
-    add({"lse.base2", "lse.transposed", "lse.max_export", "scale.latent_width+lse.base2"});
+    add({"lse.base2", "lse.base2:declared", "lse.transposed", "lse.transposed:rows",
+         "lse.max_export", "lse.max_export:sum", "scale.latent_width+lse.base2"});
   }
   if (settings.prefix > 0) {
     add({"merge.context_dropped", "mask.top_left", "scale.latent_width:context"});
+  }
+  if (settings.before_rope && settings.prefix > 0) {
+    add({"rope.positions_shifted:restart"});
   }
   return all;
 }

@@ -1,0 +1,344 @@
+#include "kernel.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <random>
+
+// The same identifier by another formula: one side only, another tile, another base.
+
+namespace simulator {
+
+namespace {
+
+/// Keys and values of a page, or anywhere, from other keys.
+void copy_key(Kernel& kernel, const Kernel& from, std::size_t to, std::size_t source) {
+  for (std::size_t h = 0; h < kernel.heads(); ++h) {
+    for (std::size_t c = 0; c < kernel.k.third; ++c) {
+      kernel.k.at(to, h, c) = from.k.at(source, h, c);
+    }
+    for (std::size_t c = 0; c < kernel.value(); ++c) {
+      kernel.v.at(to, h, c) = from.v.at(source, h, c);
+    }
+  }
+}
+
+/// Where the element [row, head, column] that a reader sees was written; nothing was: zero.
+using Place = std::function<double(const Output& written, std::size_t, std::size_t, std::size_t)>;
+
+After read_from(const Place& place) {
+  return [place](Output& output) {
+    const Output written = output;
+    for (std::size_t i = 0; i < written.out.first; ++i) {
+      for (std::size_t h = 0; h < written.out.second; ++h) {
+        for (std::size_t c = 0; c < written.out.third; ++c) {
+          output.out.at(i, h, c) = place(written, i, h, c);
+        }
+      }
+    }
+  };
+}
+
+void wrong_scale_of_later_rows(Kernel& kernel, After& /*after*/) {
+  const double wrong = scale_of(kernel.settings(), "scale.latent_width");
+  kernel.row_scale = [wrong, right = kernel.scale, half = kernel.queries() / 2](
+                         std::size_t i, std::size_t) { return i >= half ? wrong : right; };
+}
+
+void wrong_scale_of_context(Kernel& kernel, After& /*after*/) {
+  const double wrong = scale_of(kernel.settings(), "scale.latent_width");
+  kernel.row_scale = [wrong, right = kernel.scale, prefix = kernel.prefix()](
+                         std::size_t, std::size_t j) { return j < prefix ? wrong : right; };
+}
+
+void nope_of_keys_doubled(Kernel& kernel, After& /*after*/) {
+  for (std::size_t j = 0; j < kernel.keys(); ++j) {
+    for (std::size_t h = 0; h < kernel.heads(); ++h) {
+      for (std::size_t c = 0; c < kernel.nope(); ++c) {
+        kernel.k.at(j, h, c) *= 2.0;
+      }
+    }
+  }
+}
+
+void queries_in_other_pairs(Kernel& kernel, After& /*after*/) {
+  kernel.rotate_queries({!kernel.settings().interleaved, kernel.inputs().frequencies});
+}
+
+void keys_in_other_pairs(Kernel& kernel, After& /*after*/) {
+  kernel.rotate_keys({!kernel.settings().interleaved, kernel.inputs().frequencies});
+}
+
+void pairs_with_cosines_of_halves(Kernel& kernel, After& /*after*/) {
+  Turn turning{true, kernel.inputs().frequencies};
+  turning.mixed = true;
+  kernel.rotate_queries(turning);
+  kernel.rotate_keys(turning);
+}
+
+void queries_not_rotated(Kernel& kernel, After& /*after*/) {
+  kernel.rotate_queries({true, {}});
+}
+
+void keys_not_rotated(Kernel& kernel, After& /*after*/) {
+  kernel.rotate_keys({true, {}});
+}
+
+/// New tokens count their positions from 0, behind a prefix that did so as well.
+void positions_begin_again(Kernel& kernel, After& /*after*/) {
+  Turn turning{kernel.settings().interleaved, kernel.inputs().frequencies};
+  turning.position = [prefix = kernel.prefix()](std::size_t at) {
+    return static_cast<double>(at >= prefix ? at - prefix : at);
+  };
+  kernel.rotate_queries(turning);
+  kernel.rotate_keys(turning);
+}
+
+/// Natural, but declared base 2: the reader multiplies by ln 2.
+void natural_lse_declared_base2(Kernel& /*kernel*/, After& after) {
+  after = [](Output& output) {
+    for (double& x : output.lse.data) {
+      x *= std::log(2.0);
+    }
+  };
+}
+
+/// Written as [T, H], read as [H, T].
+void lse_written_by_rows(Kernel& /*kernel*/, After& after) {
+  after = [](Output& output) {
+    const auto right = output.lse;
+    for (std::size_t i = 0; i < right.first; ++i) {
+      for (std::size_t h = 0; h < right.second; ++h) {
+        output.lse.at(i, h, 0) = right.data[h * right.first + i];
+      }
+    }
+  };
+}
+
+/// The maximum as it is, but the logarithm of the sum to base 2.
+void lse_of_two_bases(Kernel& kernel, After& after) {
+  after = [&kernel](Output& output) {
+    for (std::size_t at = 0; at < output.lse.data.size(); ++at) {
+      const double top = kernel.maximum.data[at];
+      output.lse.data[at] = top + (output.lse.data[at] - top) / std::log(2.0);
+    }
+  };
+}
+
+/// Chunks of 11 keys of the prefix, or of all keys where there is none.
+void chunks_averaged(Kernel& kernel, After& after) {
+  const std::size_t end = kernel.prefix() > 0 ? kernel.prefix() : kernel.keys();
+  std::vector<std::size_t> boundaries;
+  for (std::size_t at = 11; at < end; at += 11) {
+    boundaries.push_back(at);
+  }
+  if (kernel.prefix() > 0) {
+    boundaries.push_back(end);
+  }
+  after = [&kernel, boundaries](Output& output) { output = kernel.merged(boundaries, 0.0); };
+}
+
+void first_17_keys_dropped(Kernel& kernel, After& /*after*/) {
+  kernel.mask([](std::int64_t i, std::int64_t j) { return j <= i && (i < 17 || j >= 17); });
+}
+
+void three_keys_more(Kernel& kernel, After& /*after*/) {
+  kernel.mask([](std::int64_t i, std::int64_t j) { return j <= i + 3; });
+}
+
+void page_of_zeros(Kernel& kernel, After& /*after*/) {
+  for (std::size_t j = 8; j < 16; ++j) {
+    for (std::size_t h = 0; h < kernel.heads(); ++h) {
+      for (std::size_t c = 0; c < kernel.k.third; ++c) {
+        kernel.k.at(j, h, c) = 0.0;
+      }
+      for (std::size_t c = 0; c < kernel.value(); ++c) {
+        kernel.v.at(j, h, c) = 0.0;
+      }
+    }
+  }
+}
+
+void page_counts_twice(Kernel& kernel, After& /*after*/) {
+  for (auto& row : kernel.visible) {
+    for (std::size_t j = 8; j < 16; ++j) {
+      row[j] *= 2.0;
+    }
+  }
+}
+
+/// The page of keys 8..15 stands twice in the block table: all later keys come 8 places late.
+void page_repeated(Kernel& kernel, After& /*after*/) {
+  const Kernel right = kernel;
+  for (std::size_t j = 16; j < kernel.keys(); ++j) {
+    copy_key(kernel, right, j, j - 8);
+  }
+}
+
+void sink_of_all_heads(Kernel& kernel, After& after) {
+  after = [&kernel](Output& output) {
+    for (std::size_t i = 0; i < kernel.queries(); ++i) {
+      for (std::size_t h = 0; h < kernel.heads(); ++h) {
+        const double kept = 1.0 / (1.0 + std::exp(1.5 - output.lse.at(i, h, 0)));
+        for (std::size_t c = 0; c < kernel.value(); ++c) {
+          output.out.at(i, h, c) = round_to(kernel.settings().dtype, output.out.at(i, h, c) * kept);
+        }
+      }
+    }
+  };
+}
+
+void last_tile_filled(Kernel& kernel, After& /*after*/) {
+  kernel.lanes = [prefix = kernel.prefix()](std::size_t i) {
+    return static_cast<double>((32 - (i + prefix + 1) % 32) % 32);
+  };
+}
+
+void masked_keys_of_logit_0(Kernel& kernel, After& /*after*/) {
+  kernel.lanes = [&kernel](std::size_t i) {
+    return static_cast<double>(kernel.keys() - (i + kernel.prefix() + 1));
+  };
+}
+
+/// 0.5, 1, 1.5, ...
+void gain_of_each_head(Kernel& kernel, After& /*after*/) {
+  for (std::size_t j = 0; j < kernel.keys(); ++j) {
+    for (std::size_t h = 0; h < kernel.heads(); ++h) {
+      for (std::size_t c = 0; c < kernel.value(); ++c) {
+        kernel.v.at(j, h, c) *= 0.5 * static_cast<double>(h + 1);
+      }
+    }
+  }
+}
+
+void outputs_of_other_heads(Kernel& /*kernel*/, After& after) {
+  after = [](Output& output) { swap_heads(output.out); };
+}
+
+/// kv_b_proj gives [nope | v] of each head, one after the other; read as [all nope | all v].
+void split_by_kind(Kernel& kernel, After& /*after*/) {
+  const auto& in = kernel.inputs();
+  for (std::size_t j = 0; j < kernel.keys(); ++j) {
+    std::vector<double> all;
+    for (std::size_t h = 0; h < kernel.heads(); ++h) {
+      for (std::size_t c = 0; c < kernel.nope(); ++c) {
+        all.push_back(in.k_nope.at(j, h, c));
+      }
+      for (std::size_t c = 0; c < kernel.value(); ++c) {
+        all.push_back(in.v.at(j, h, c));
+      }
+    }
+    for (std::size_t h = 0; h < kernel.heads(); ++h) {
+      for (std::size_t c = 0; c < kernel.nope(); ++c) {
+        kernel.k.at(j, h, c) = all[h * kernel.nope() + c];
+      }
+      for (std::size_t c = 0; c < kernel.value(); ++c) {
+        kernel.v.at(j, h, c) = all[kernel.heads() * kernel.nope() + h * kernel.value() + c];
+      }
+    }
+  }
+}
+
+/// Heads of a token nope + rope apart, read v_head_dim apart.
+void heads_further_apart(Kernel& kernel, After& after) {
+  after = read_from([wide = kernel.nope() + kernel.rope()](const Output& written, std::size_t i,
+                                                           std::size_t h, std::size_t c) {
+    const std::size_t flat = h * written.out.third + c;
+    return flat % wide < written.out.third ? written.out.at(i, flat / wide, flat % wide) : 0.0;
+  });
+}
+
+/// Written as [H, T, D], read as [T, H, D].
+void out_written_by_heads(Kernel& /*kernel*/, After& after) {
+  after = read_from([](const Output& written, std::size_t i, std::size_t h, std::size_t c) {
+    const std::size_t flat = i * written.out.second + h;
+    return written.out.at(flat % written.out.first, flat / written.out.first, c);
+  });
+}
+
+/// Written as [T, H, D], read as [H, T, D].
+void out_written_by_rows(Kernel& /*kernel*/, After& after) {
+  after = read_from([](const Output& written, std::size_t i, std::size_t h, std::size_t c) {
+    const std::size_t flat = h * written.out.first + i;
+    return written.out.at(flat / written.out.second, flat % written.out.second, c);
+  });
+}
+
+After last_rows(double value) {
+  return [value](Output& output) {
+    const std::size_t each = output.out.second * output.out.third;
+    std::fill(output.out.data.end() - static_cast<std::ptrdiff_t>(5 * each), output.out.data.end(),
+              value);
+  };
+}
+
+void last_rows_zero(Kernel& /*kernel*/, After& after) {
+  after = last_rows(0.0);
+}
+
+void last_rows_nan(Kernel& /*kernel*/, After& after) {
+  after = last_rows(std::numeric_limits<double>::quiet_NaN());
+}
+
+void last_columns_not_written(Kernel& kernel, After& after) {
+  after = [&kernel](Output& output) {
+    std::mt19937 random(7);
+    std::normal_distribution<double> normal;
+    for (std::size_t i = 0; i < output.out.first; ++i) {
+      for (std::size_t h = 0; h < output.out.second; ++h) {
+        for (std::size_t c = 20; c < output.out.third; ++c) {
+          output.out.at(i, h, c) = round_to(kernel.settings().dtype, normal(random));
+        }
+      }
+    }
+  };
+}
+
+void one_infinity(Kernel& /*kernel*/, After& after) {
+  after = [](Output& output) { output.out.at(11, 1, 3) = std::numeric_limits<double>::infinity(); };
+}
+
+} // namespace
+
+bool apply_variant(Kernel& kernel, const std::string& bug, After& after) {
+  static const std::map<std::string, void (*)(Kernel&, After&)> variants = {
+      {"scale.latent_width:rows", wrong_scale_of_later_rows},
+      {"scale.latent_width:context", wrong_scale_of_context},
+      {"latent.gain:keys", nope_of_keys_doubled},
+      {"rope.interleave_swapped:q", queries_in_other_pairs},
+      {"rope.interleave_swapped:k", keys_in_other_pairs},
+      {"rope.interleave_swapped:mixed", pairs_with_cosines_of_halves},
+      {"rope.not_applied:q", queries_not_rotated},
+      {"rope.not_applied:k", keys_not_rotated},
+      {"rope.positions_shifted:restart", positions_begin_again},
+      {"lse.base2:declared", natural_lse_declared_base2},
+      {"lse.transposed:rows", lse_written_by_rows},
+      {"lse.max_export:sum", lse_of_two_bases},
+      {"merge.average:chunks", chunks_averaged},
+      {"merge.context_dropped:boundary", first_17_keys_dropped},
+      {"mask.off_by_one_long:more", three_keys_more},
+      {"pages.missing:zeros", page_of_zeros},
+      {"pages.duplicated:twice", page_counts_twice},
+      {"pages.duplicated:shifted", page_repeated},
+      {"softmax.sink:common", sink_of_all_heads},
+      {"softmax.padding_lanes:tile", last_tile_filled},
+      {"softmax.padding_lanes:masked", masked_keys_of_logit_0},
+      {"value.gain:heads", gain_of_each_head},
+      {"value.head_permuted:out", outputs_of_other_heads},
+      {"value.split_swapped:apart", split_by_kind},
+      {"output.stride:token", heads_further_apart},
+      {"output.stride:heads_first", out_written_by_heads},
+      {"output.stride:rows_first", out_written_by_rows},
+      {"tail.uninitialised:zero", last_rows_zero},
+      {"tail.uninitialised:nan", last_rows_nan},
+      {"tail.uninitialised:columns", last_columns_not_written},
+      {"output.nan:infinite", one_infinity},
+  };
+  const auto found = variants.find(bug);
+  if (found != variants.end()) {
+    found->second(kernel, after);
+  }
+  return found != variants.end();
+}
+
+} // namespace simulator
