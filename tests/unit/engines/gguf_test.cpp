@@ -111,7 +111,9 @@ TEST_CASE("rope.scaling.attn_factor enters the scale squared", "[engines]") {
 // llama-context.cpp: rope scaling type none sets freq_scale to 1, and without a factor it is 1.
 TEST_CASE("rope.scaling.type none and a missing factor leave the scale alone", "[engines]") {
   const TempDir dir;
-  for (const GgufBuilder& builder : {with_factor("none"), deepseek_v3()}) {
+  GgufBuilder yarn_alone = deepseek_v3();
+  yarn_alone.text("deepseek2.rope.scaling.type", "yarn");
+  for (const GgufBuilder& builder : {with_factor("none"), deepseek_v3(), yarn_alone}) {
     GgufBuilder with_multiplier = builder;
     with_multiplier.f32("deepseek2.rope.scaling.yarn_log_multiplier", 0.1F);
     const auto model = load(dir, with_multiplier);
