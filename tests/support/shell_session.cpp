@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <sstream>
+#include <stdexcept>
 
 #include <poll.h>
 #include <pty.h>
@@ -41,6 +42,9 @@ std::string type_into(const std::vector<std::string>& command,
   if (child == 0) {
     become(command, directory, environment);
   }
+  if (child < 0) {
+    throw std::runtime_error("no pseudo-terminal is to be had"); // kill(-1) would end everything
+  }
   std::string printed;
   std::size_t searched = 0;
   std::size_t next = 0;
@@ -70,6 +74,17 @@ std::string type_into(const std::vector<std::string>& command,
   int status = 0;
   ::waitpid(child, &status, 0);
   return printed;
+}
+
+bool has_terminals() {
+  int master = -1;
+  int slave = -1;
+  if (::openpty(&master, &slave, nullptr, nullptr, nullptr) != 0) {
+    return false;
+  }
+  ::close(master);
+  ::close(slave);
+  return true;
 }
 
 bool is_installed(const std::string& program) {
