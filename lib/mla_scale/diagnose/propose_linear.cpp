@@ -1,5 +1,6 @@
 #include <mla_scale/diagnose/candidate.hpp>
 #include <mla_scale/diagnose/linear_fit.hpp>
+#include <mla_scale/diagnose/named_scale.hpp>
 #include <mla_scale/diagnose/scale_candidates.hpp>
 
 #include <fmt/format.h>
@@ -38,23 +39,6 @@ std::vector<FitSource> sources(const Context& context) {
   return result;
 }
 
-/// Which engines compute this scale in the capture's phase.
-std::string engine_text(const Expectation& expectation, double scale) {
-  std::string engines;
-  bool several = false;
-  for (const auto& engine : expectation.engines) {
-    const auto& value = expectation.decode ? engine.decode : engine.prefill;
-    if (value && std::abs(*value / scale - 1.0) < 1e-4 && engines.size() < 120) {
-      several = !engines.empty();
-      engines += (several ? ", " : "") + engine.engine;
-    }
-  }
-  return engines.empty()
-             ? ""
-             : fmt::format("; this is what {} {} in {}", engines, several ? "compute" : "computes",
-                           expectation.decode ? "decode" : "prefill");
-}
-
 std::string fit_text(double scale, double error, double expected, FitSource source) {
   return fmt::format("fitted scale {:.7g} ± {:.1g} from {}, {:.5g} times the expected {:.7g}",
                      scale, error, source == FitSource::lse ? "lse" : "out", scale / expected,
@@ -82,14 +66,8 @@ void name_scale(const Context& context, double ratio, double error, FitSource so
     Candidate candidate;
     candidate.mechanism = with_factors(context.reference, others);
     candidate.mechanism.scale = scale;
-    Part part{id,
-              {{"softmax_scale", scale}, {"expected", expected}, {"ratio", scale / expected}},
-              text + engine_text(context.expectation, scale)};
-    if (!formula.empty()) {
-      part.parameters.push_back({"formula", formula});
-    }
-    part.parameters.push_back({"fitted", fitted});
-    part.parameters.push_back({"standard_error", error * expected});
+    Part part{id, scale_parameters({scale, expected, formula, fitted, error * expected}),
+              text + engines_that_compute(context.expectation, scale)};
     candidate.parts.push_back(std::move(part));
     candidate.parts.insert(candidate.parts.end(), more.begin(), more.end());
     candidate.cost = cost;

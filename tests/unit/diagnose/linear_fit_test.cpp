@@ -1,0 +1,79 @@
+#include "simulator.hpp"
+
+#include <mla_scale/diagnose/linear_fit.hpp>
+
+#include <cmath>
+#include <string>
+#include <support/catch.hpp>
+#include <vector>
+
+// Newton's method: with the right derivatives one step from a distance d of the minimum ends at a
+// distance of order d², with wrong ones at a part of d. Captures are of the simulated kernel, which
+// shares no code with the fit.
+
+using namespace mla_scale;
+using diagnose::Factors;
+using diagnose::FitSource;
+
+namespace {
+
+constexpr double k_distance = 1e-3;
+
+struct Direction {
+  std::string name;
+  diagnose::FitDirections columns;
+  Factors start; ///< k_distance off in what the direction moves, right in the rest
+  bool moves_out_alone = false;
+};
+
+std::vector<Direction> all_directions() {
+  const double off = 1.0 + k_distance;
+  return {{"scale", diagnose::along_scale(), {off, off, 1.0}},
+          {"nope", diagnose::along_nope(), {off, 1.0, 1.0}},
+          {"rope", diagnose::along_rope(), {1.0, off, 1.0}},
+          {"nope and rope", diagnose::along_nope_and_rope(), {off, 2.0 - off, 1.0}},
+          {"gain", diagnose::along_gain(), {1.0, 1.0, off}, true},
+          {"latent", diagnose::along_latent(), {off, 1.0, off}, true},
+          {"scale and gain", diagnose::along_scale_and_gain(), {off, off, 2.0 - off}, true},
+          {"everything", diagnose::along_everything(), {off, 2.0 - off, off}, true}};
+}
+
+double distance(const Factors& factors) {
+  return std::max(
+      {std::abs(factors.nope - 1.0), std::abs(factors.rope - 1.0), std::abs(factors.gain - 1.0)});
+}
+
+} // namespace
+
+TEST_CASE("one step of a fit squares the distance to the minimum, along every direction") {
+  simulator::Settings settings;
+  settings.dtype = tensor::Dtype::f32;
+  settings.wide_output = true;
+  const auto simulation = simulator::simulate(settings, "healthy");
+  const auto problem = reference::make_problem(simulation.capture, reference::Form::expanded,
+                                               simulation.expectation.softmax_scale,
+                                               simulation.expectation.geometry.qk_rope_head_dim);
+  REQUIRE(problem);
+  const auto sample = diagnose::make_sample(*problem, simulation.capture,
+                                            diagnose::choose_rows(*problem, 3, 100'000));
+  REQUIRE(sample);
+  const diagnose::Predictor predictor(*sample, diagnose::noise_of(simulation.capture, false));
+  diagnose::Mechanism mechanism;
+  mechanism.scale = simulation.expectation.softmax_scale;
+  std::vector<std::size_t> rows;
+  for (std::size_t at = 0; at < sample->rows.size(); ++at) {
+    rows.push_back(at);
+  }
+  for (const Direction& direction : all_directions()) {
+    for (const FitSource source : {FitSource::out, FitSource::lse}) {
+      if (source == FitSource::lse && direction.moves_out_alone) {
+        continue; // lse does not depend on the gain of out
+      }
+      INFO(direction.name << " from " << (source == FitSource::out ? "out" : "lse"));
+      const auto fit = diagnose::fit_factors(predictor, mechanism, rows, source, direction.columns,
+                                             direction.start, 1);
+      REQUIRE(fit);
+      CHECK(distance(fit->factors) < 0.02 * k_distance);
+    }
+  }
+}
