@@ -399,7 +399,10 @@ Result<Judgement> judge(const reference::Problem& problem, const tensor::Capture
   }
   // Eager code in some frameworks keeps the scale itself in the dtype of the logits.
   const double rounded = round_to(judgement->dtypes.compute(), problem.softmax_scale);
-  if (rounded == problem.softmax_scale || !judgement->fit || !fits(*judgement->fit, rounded)) {
+  constexpr double k_telling = 0.1; // a fit that allows everything says nothing
+  const std::optional<ScaleFit>& fit = judgement->fit;
+  if (rounded == problem.softmax_scale || !fit || !fits(*fit, rounded)
+      || fit->standard_error > k_telling * problem.softmax_scale) {
     return judgement;
   }
   reference::Problem coarse = problem;

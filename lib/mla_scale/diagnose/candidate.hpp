@@ -56,6 +56,8 @@ struct Context {
   std::vector<std::size_t> fit;   ///< for fits: every other one; the rest is held out
   Mechanism reference;            ///< what attention should be
   double scale_bias = 0.0;        ///< Options::scale_bias
+
+  [[nodiscard]] unsigned threads() const { return static_cast<unsigned>(problem.threads); }
 };
 
 /// Log-likelihood that one free real number costs.
@@ -67,8 +69,8 @@ constexpr double k_cost_of_scan = 5.0;
 /// are compared: each head's values are read whole.
 constexpr std::int64_t k_most_keys_of_heads = std::int64_t{2} << 20;
 
-// The families. Each appends what could explain the rows of the context.
-void propose_linear(const Context& context, std::vector<Candidate>& candidates);
+// The families. Each appends what could explain the rows of the context. They change nothing else:
+// several run at a time.
 void propose_masks(const Context& context, std::vector<Candidate>& candidates);
 void propose_phases(const Context& context, std::vector<Candidate>& candidates);
 void propose_merges(const Context& context, std::vector<Candidate>& candidates);
@@ -78,5 +80,14 @@ void propose_temperature(const Context& context, std::vector<Candidate>& candida
 void propose_values(const Context& context, std::vector<Candidate>& candidates);
 void propose_rope(const Context& context, std::vector<Candidate>& candidates);
 void propose_output(const Context& context, std::vector<Candidate>& candidates);
+
+using Proposer = std::function<void(const Context&, std::vector<Candidate>&)>;
+
+/// Those of scale, magnitude of the rope part, value and latent gain.
+[[nodiscard]] std::vector<Proposer> linear_proposers(const Context& context);
+
+/// What the proposers append, one after the other; they run on the problem's threads.
+[[nodiscard]] std::vector<Candidate> gather(const Context& context,
+                                            const std::vector<Proposer>& proposers);
 
 } // namespace mla_scale::diagnose

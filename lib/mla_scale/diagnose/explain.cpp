@@ -1,3 +1,4 @@
+#include <mla_scale/core/parallel.hpp>
 #include <mla_scale/diagnose/explain_lse.hpp>
 #include <mla_scale/diagnose/explanation.hpp>
 
@@ -126,6 +127,15 @@ Explanation explain_with(const Context& context, Candidate candidate,
   return best;
 }
 
+std::vector<Explanation> explain_each(const Context& context, std::vector<Candidate> candidates,
+                                      std::span<const std::size_t> rows) {
+  std::vector<Explanation> explanations(candidates.size());
+  parallel_for(candidates.size(), context.threads(), [&](std::size_t at) {
+    explanations[at] = explain_with(context, std::move(candidates[at]), rows);
+  });
+  return explanations;
+}
+
 bool holds(const Context& context, const Explanation& explanation) {
   const auto& score = explanation.score;
   const bool merged = !explanation.candidate.parts.empty()
@@ -149,14 +159,12 @@ bool holds(const Context& context, const Explanation& explanation) {
 std::vector<Explanation> explain(const Context& context) {
   std::vector<Explanation> screened;
   const auto better = [](const Explanation& a, const Explanation& b) { return a.total > b.total; };
-  const auto screen = [&](std::vector<Candidate>& candidates) {
-    for (auto& candidate : candidates) {
-      auto explanation = explain_with(context, std::move(candidate), context.probe);
+  const auto screen = [&](std::vector<Candidate> candidates) {
+    for (auto& explanation : explain_each(context, std::move(candidates), context.probe)) {
       if (std::isfinite(explanation.total)) {
         screened.push_back(std::move(explanation));
       }
     }
-    candidates.clear();
     std::stable_sort(screened.begin(), screened.end(), better);
   };
   // Nothing can explain a capture better than a kernel that rounds no logits.
@@ -165,45 +173,36 @@ std::vector<Explanation> explain(const Context& context) {
     return holds(context, best) && best.lse_explained && best.score.coarseness <= 0.1
            && (!context.sample.any_out || best.score.fine_ratio < k_fine_ratio);
   };
-  std::vector<Candidate> candidates;
   Candidate expected;
   expected.mechanism = context.reference;
-  candidates.push_back(expected);
-  screen(candidates);
+  screen({expected});
   if (screened.empty()) {
     return screened;
   }
   const bool fine = settled() && screened.front().parts() == 0;
-  propose_linear(context, candidates);
-  screen(candidates);
+  screen(gather(context, linear_proposers(context)));
   if (!fine && !settled()) {
-    if (context.sample.any_out) {
-      propose_masks(context, candidates);
-      propose_merges(context, candidates);
-      propose_phases(context, candidates);
-      propose_pages(context, candidates);
-    }
-    propose_extra_mass(context, candidates);
-    screen(candidates);
+    screen(context.sample.any_out ? gather(context, {propose_masks, propose_merges, propose_phases,
+                                                     propose_pages, propose_extra_mass})
+                                  : gather(context, {propose_extra_mass}));
     if (!settled()) {
-      propose_temperature(context, candidates);
-      propose_rope(context, candidates);
-      propose_values(context, candidates);
-      propose_output(context, candidates);
-      screen(candidates);
+      screen(gather(context, {propose_temperature, propose_rope, propose_values, propose_output}));
     }
   }
-  std::vector<Explanation> result;
+  std::vector<Candidate> survivors;
   for (auto& explanation : screened) {
     const bool close = explanation.total > screened.front().total - k_screen_margin;
     const bool null = explanation.candidate.parts.empty();
-    if (null || result.size() < 3 || (close && result.size() < k_survivors)) {
-      if (explanation.candidate.complete) {
-        explanation.candidate.complete(explanation.candidate);
-      }
-      result.push_back(explain_with(context, std::move(explanation.candidate), context.rows));
+    if (null || survivors.size() < 3 || (close && survivors.size() < k_survivors)) {
+      survivors.push_back(std::move(explanation.candidate));
     }
   }
+  parallel_for(survivors.size(), context.threads(), [&](std::size_t at) {
+    if (survivors[at].complete) {
+      survivors[at].complete(survivors[at]);
+    }
+  });
+  auto result = explain_each(context, std::move(survivors), context.rows);
   std::stable_sort(result.begin(), result.end(), better);
   return result;
 }

@@ -29,6 +29,11 @@ struct Explanation {
 [[nodiscard]] Explanation explain_with(const Context& context, Candidate candidate,
                                        std::span<const std::size_t> rows);
 
+/// The same of several candidates, on the problem's threads; in their order.
+[[nodiscard]] std::vector<Explanation> explain_each(const Context& context,
+                                                    std::vector<Candidate> candidates,
+                                                    std::span<const std::size_t> rows);
+
 /// Out, and lse when there is one, within what a healthy kernel does.
 [[nodiscard]] bool holds(const Context& context, const Explanation& explanation);
 

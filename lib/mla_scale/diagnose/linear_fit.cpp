@@ -1,4 +1,5 @@
 #include <mla_scale/compare/clustered_error.hpp>
+#include <mla_scale/core/parallel.hpp>
 #include <mla_scale/diagnose/linear_fit.hpp>
 
 #include <Eigen/Cholesky>
@@ -290,15 +291,17 @@ std::optional<LinearFit> fit_from_starts(const Predictor& predictor, const Mecha
 }
 
 std::vector<double> scale_starts(const Predictor& predictor, const Mechanism& mechanism,
-                                 std::span<const std::size_t> rows, FitSource source) {
+                                 std::span<const std::size_t> rows, FitSource source,
+                                 unsigned threads) {
   const Fitter fitter(predictor, mechanism, source);
-  constexpr int k_steps = 48;
-  std::vector<double> objectives;
-  std::vector<double> ratios;
-  RowFit fit;
-  for (int step = 0; step <= k_steps; ++step) {
-    const double ratio = std::exp((2.0 * step / k_steps - 1.0) * std::log(60.0));
+  constexpr std::size_t k_steps = 48;
+  std::vector<double> objectives(k_steps + 1);
+  std::vector<double> ratios(k_steps + 1);
+  parallel_for(ratios.size(), threads, [&](std::size_t step) {
+    const double part = static_cast<double>(step) / k_steps;
+    const double ratio = std::exp((2.0 * part - 1.0) * std::log(60.0));
     double sum = 0.0;
+    RowFit fit;
     for (const auto index : rows) {
       if (fitter.row_fit(index, {ratio, ratio, 1.0}, fit)) {
         // A bounded loss: a few rows that no scale explains must not decide.
@@ -306,9 +309,9 @@ std::vector<double> scale_starts(const Predictor& predictor, const Mechanism& me
         sum += std::log1p(squared);
       }
     }
-    ratios.push_back(ratio);
-    objectives.push_back(sum);
-  }
+    ratios[step] = ratio;
+    objectives[step] = sum;
+  });
   std::vector<std::size_t> minima;
   for (std::size_t at = 0; at < objectives.size(); ++at) {
     const bool below_left = at == 0 || objectives[at] <= objectives[at - 1];

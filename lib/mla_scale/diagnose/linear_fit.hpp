@@ -60,9 +60,10 @@ fit_from_starts(const Predictor& predictor, const Mechanism& mechanism,
 [[nodiscard]] Mechanism with_factors(Mechanism mechanism, const Factors& factors);
 
 /// Starting points for the scale: the best few of a logarithmic grid from 1/60 to 60 times the
-/// mechanism's, by residual on `rows`.
+/// mechanism's, by residual on `rows`; on so many threads.
 [[nodiscard]] std::vector<double> scale_starts(const Predictor& predictor,
                                                const Mechanism& mechanism,
-                                               std::span<const std::size_t> rows, FitSource source);
+                                               std::span<const std::size_t> rows, FitSource source,
+                                               unsigned threads);
 
 } // namespace mla_scale::diagnose

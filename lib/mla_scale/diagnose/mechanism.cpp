@@ -71,10 +71,17 @@ void Predictor::average(const Mechanism& mechanism, const Row& row, std::size_t 
   result.assign(count * m_sample.width, 0.0);
   const Eigen::Map<const Eigen::MatrixXd> values(values_of(m_sample, mechanism, row).data(), width,
                                                  key_count);
-  for (std::size_t at = 0; at < count; ++at) {
-    const Eigen::Map<const Eigen::VectorXd> factors(weights.data() + at * keys, key_count);
-    Eigen::Map<Eigen::VectorXd>(result.data() + at * m_sample.width, width).noalias() =
-        values * factors;
+  Eigen::Map<Eigen::MatrixXd> sums(result.data(), width, static_cast<Eigen::Index>(count));
+  // Block by block: values of many keys are read from memory once for all sets of weights.
+  constexpr Eigen::Index k_block = 256;
+  for (Eigen::Index first = 0; first < key_count; first += k_block) {
+    const Eigen::Index block = std::min(k_block, key_count - first);
+    for (std::size_t at = 0; at < count; ++at) {
+      const Eigen::Map<const Eigen::VectorXd> factors(
+          weights.data() + at * keys + static_cast<std::size_t>(first), block);
+      sums.col(static_cast<Eigen::Index>(at)).noalias() +=
+          values.middleCols(first, block) * factors;
+    }
   }
 }
 

@@ -1,3 +1,4 @@
+#include <mla_scale/core/parallel.hpp>
 #include <mla_scale/diagnose/candidate.hpp>
 #include <mla_scale/diagnose/linear_fit.hpp>
 #include <mla_scale/diagnose/named_scale.hpp>
@@ -123,11 +124,14 @@ std::optional<LinearFit> fit(const Context& context, FitSource source,
 
 void propose_scales(const Context& context, FitSource source, const std::vector<double>& starts,
                     std::vector<Candidate>& candidates) {
+  std::vector<std::optional<LinearFit>> found(starts.size());
+  parallel_for(starts.size(), context.threads(), [&](std::size_t at) {
+    found[at] = fit(context, source, along_scale(), {{starts[at], starts[at], 1.0}});
+  });
   std::vector<LinearFit> fits;
-  for (const double start : starts) {
-    auto found = fit(context, source, along_scale(), {{start, start, 1.0}});
-    if (found && found->factors.nope > 0.0) {
-      fits.push_back(std::move(*found));
+  for (std::optional<LinearFit>& one : found) {
+    if (one && one->factors.nope > 0.0) {
+      fits.push_back(std::move(*one));
     }
   }
   std::stable_sort(fits.begin(), fits.end(), [](const LinearFit& a, const LinearFit& b) {
@@ -136,18 +140,19 @@ void propose_scales(const Context& context, FitSource source, const std::vector<
   // Several minima: each is proposed, the score decides. A fit whose own error reaches a better one
   // is not another minimum.
   std::vector<double> seen;
-  for (const LinearFit& found : fits) {
-    const double ratio = found.factors.nope;
-    const double reach = std::max(1e-6 * ratio, k_many_errors * found.standard_errors[0]);
+  for (const LinearFit& one : fits) {
+    const double ratio = one.factors.nope;
+    const double reach = std::max(1e-6 * ratio, k_many_errors * one.standard_errors[0]);
     if (std::none_of(seen.begin(), seen.end(),
                      [&](double other) { return std::abs(other - ratio) < reach; })) {
       seen.push_back(ratio);
-      name_scale(context, ratio, found.standard_errors[0], source, {}, {}, candidates);
+      name_scale(context, ratio, one.standard_errors[0], source, {}, {}, candidates);
     }
   }
 }
 
 void propose_rope_magnitude(const Context& context, FitSource source,
+                            const std::vector<double>& /*starts*/,
                             std::vector<Candidate>& candidates) {
   const double g2 = context.expectation.mscale * context.expectation.mscale;
   const auto found = fit(
@@ -217,7 +222,7 @@ void propose_gains_of_heads(const Context& context, std::vector<Candidate>& cand
   candidates.push_back(std::move(candidate));
 }
 
-void propose_gains(const Context& context, std::vector<Candidate>& candidates) {
+void propose_gain(const Context& context, std::vector<Candidate>& candidates) {
   const auto gain = fit(context, FitSource::out, along_gain(), {{1.0, 1.0, 1.0}});
   if (gain && std::abs(gain->factors.gain) > k_no_gain
       && std::abs(gain->factors.gain - 1.0) > k_smallest_change) {
@@ -226,7 +231,9 @@ void propose_gains(const Context& context, std::vector<Candidate>& candidates) {
                              fmt::format("out is {:.6g} ± {:.1g} times the expected, in every row",
                                          gain->factors.gain, gain->standard_errors[0])));
   }
-  propose_gains_of_heads(context, candidates);
+}
+
+void propose_latent_gain(const Context& context, std::vector<Candidate>& candidates) {
   std::vector<Factors> starts;
   for (const double start : {0.25, 0.5, 1.0, 2.0, 4.0, 8.0}) {
     starts.push_back({start, 1.0, start});
@@ -242,9 +249,8 @@ void propose_gains(const Context& context, std::vector<Candidate>& candidates) {
   }
 }
 
-/// Two factors at once: a scale and something else.
-void propose_mixed(const Context& context, FitSource source, const std::vector<double>& starts,
-                   std::vector<Candidate>& candidates) {
+void propose_key_gain(const Context& context, FitSource source,
+                      const std::vector<double>& /*starts*/, std::vector<Candidate>& candidates) {
   const auto keys =
       fit(context, source, along_nope(),
           {{0.25, 1.0, 1.0}, {0.5, 1.0, 1.0}, {1.0, 1.0, 1.0}, {2.0, 1.0, 1.0}, {4.0, 1.0, 1.0}});
@@ -256,64 +262,92 @@ void propose_mixed(const Context& context, FitSource source, const std::vector<d
                         "values as expected",
                         keys->factors.nope, keys->standard_errors[0])));
   }
-  std::vector<Factors> begins;
-  for (const double start : starts) {
-    begins.push_back({start, start, 1.0});
-  }
-  auto parts = begins;
-  parts.push_back({1.0, 1.0, 1.0});
-  parts.push_back({1.0, 0.0, 1.0});
-  const auto append = [&](const LinearFit& found, const Factors& others, const Part& more) {
-    const std::size_t before = candidates.size();
-    name_scale(context, found.factors.nope, found.standard_errors[0], source, others, {more},
-               candidates);
-    for (std::size_t at = before; at < candidates.size(); ++at) {
-      candidates[at].cost += 3.0 + k_cost_of_number;
-      candidates[at].effect =
-          std::min(candidates[at].effect,
-                   std::max(std::abs(others.rope - 1.0), std::abs(others.gain - 1.0)));
-    }
-  };
-  if (const auto found = fit(context, source, along_nope_and_rope(), parts);
-      found && found->factors.nope > 0.0) {
-    const double ratio = found->factors.rope / found->factors.nope;
-    if (std::abs(ratio - 1.0) > k_smallest_change && std::abs(ratio) > k_smallest_change) {
-      append(*found, {1.0, ratio, 1.0},
-             {"rope.magnitude",
-              {{"ratio", ratio}},
-              fmt::format("rope part of the logits times {:.6g} of the nope part", ratio)});
-    }
-  }
-  if (source == FitSource::out) {
-    if (const auto found = fit(context, source, along_scale_and_gain(), begins);
-        found && found->factors.nope > 0.0) {
-      const double gain = found->factors.gain;
-      if (std::abs(gain - 1.0) < k_smallest_change || !(gain > k_no_gain)) {
-        return;
-      }
-      append(*found, {1.0, 1.0, gain},
-             {"value.gain", {{"gain", gain}}, fmt::format("out times {:.6g}", gain)});
-    }
+}
+
+/// A scale and one factor more, fitted together.
+void name_mixed(const Context& context, FitSource source, const LinearFit& found,
+                const Factors& others, const Part& more, std::vector<Candidate>& candidates) {
+  const std::size_t before = candidates.size();
+  name_scale(context, found.factors.nope, found.standard_errors[0], source, others, {more},
+             candidates);
+  for (std::size_t at = before; at < candidates.size(); ++at) {
+    candidates[at].cost += 3.0 + k_cost_of_number;
+    candidates[at].effect = std::min(
+        candidates[at].effect, std::max(std::abs(others.rope - 1.0), std::abs(others.gain - 1.0)));
   }
 }
 
-} // namespace
-
-void propose_linear(const Context& context, std::vector<Candidate>& candidates) {
-  for (const auto source : sources(context)) {
-    auto starts = scale_starts(context.predictor, context.reference, context.probe, source);
-    starts.push_back(1.0);
-    propose_scales(context, source, starts, candidates);
-    propose_rope_magnitude(context, source, candidates);
-    propose_mixed(context, source, starts, candidates);
+std::vector<Factors> same_scale(const std::vector<double>& starts) {
+  std::vector<Factors> factors;
+  for (const double start : starts) {
+    factors.push_back({start, start, 1.0});
   }
+  return factors;
+}
+
+void propose_scale_and_rope(const Context& context, FitSource source,
+                            const std::vector<double>& starts, std::vector<Candidate>& candidates) {
+  std::vector<Factors> begins = same_scale(starts);
+  begins.push_back({1.0, 1.0, 1.0});
+  begins.push_back({1.0, 0.0, 1.0});
+  const auto found = fit(context, source, along_nope_and_rope(), begins);
+  if (!found || !(found->factors.nope > 0.0)) {
+    return;
+  }
+  const double ratio = found->factors.rope / found->factors.nope;
+  if (std::abs(ratio - 1.0) > k_smallest_change && std::abs(ratio) > k_smallest_change) {
+    name_mixed(context, source, *found, {1.0, ratio, 1.0},
+               {"rope.magnitude",
+                {{"ratio", ratio}},
+                fmt::format("rope part of the logits times {:.6g} of the nope part", ratio)},
+               candidates);
+  }
+}
+
+void propose_scale_and_gain(const Context& context, FitSource source,
+                            const std::vector<double>& starts, std::vector<Candidate>& candidates) {
+  if (source != FitSource::out) {
+    return; // lse has no gain
+  }
+  const auto found = fit(context, source, along_scale_and_gain(), same_scale(starts));
+  if (!found || !(found->factors.nope > 0.0)) {
+    return;
+  }
+  const double gain = found->factors.gain;
+  if (std::abs(gain - 1.0) >= k_smallest_change && gain > k_no_gain) {
+    name_mixed(context, source, *found, {1.0, 1.0, gain},
+               {"value.gain", {{"gain", gain}}, fmt::format("out times {:.6g}", gain)}, candidates);
+  }
+}
+
+void propose_dropped_part(const Context& context, std::vector<Candidate>& candidates) {
   candidates.push_back(one(context, {1.0, 0.0, 1.0}, 1.0, "rope.dropped", {},
                            "logits of the nope part alone explain the rows"));
   candidates.push_back(one(context, {0.0, 1.0, 1.0}, 1.0, "rope.nope_dropped", {},
                            "logits of the rope part alone explain the rows"));
-  if (context.sample.any_out) {
-    propose_gains(context, candidates);
+}
+
+} // namespace
+
+std::vector<Proposer> linear_proposers(const Context& context) {
+  std::vector<Proposer> proposers;
+  for (const auto source : sources(context)) {
+    auto starts = scale_starts(context.predictor, context.reference, context.probe, source,
+                               context.threads());
+    starts.push_back(1.0);
+    for (const auto propose : {propose_scales, propose_rope_magnitude, propose_key_gain,
+                               propose_scale_and_rope, propose_scale_and_gain}) {
+      proposers.emplace_back(
+          [source, starts, propose](const Context& of, std::vector<Candidate>& candidates) {
+            propose(of, source, starts, candidates);
+          });
+    }
   }
+  proposers.emplace_back(propose_dropped_part);
+  if (context.sample.any_out) {
+    proposers.insert(proposers.end(), {propose_gain, propose_gains_of_heads, propose_latent_gain});
+  }
+  return proposers;
 }
 
 } // namespace mla_scale::diagnose

@@ -17,11 +17,12 @@ using simulator::Settings;
 
 namespace {
 
-diagnose::Report diagnosed(const simulator::Simulation& simulation) {
-  const auto problem = reference::make_problem(simulation.capture, reference::Form::expanded,
-                                               simulation.expectation.softmax_scale,
-                                               simulation.expectation.geometry.qk_rope_head_dim);
+diagnose::Report diagnosed(const simulator::Simulation& simulation, int threads = 0) {
+  auto problem = reference::make_problem(simulation.capture, reference::Form::expanded,
+                                         simulation.expectation.softmax_scale,
+                                         simulation.expectation.geometry.qk_rope_head_dim);
   REQUIRE(problem);
+  problem->threads = threads;
   auto report = diagnose::diagnose(*problem, simulation.capture, simulation.expectation);
   REQUIRE(report);
   return std::move(*report);
@@ -331,6 +332,29 @@ TEST_CASE("noise that is no known bug stays unexplained") {
   simulation.capture.out = other.capture.out;
   const auto report = diagnosed(simulation);
   CHECK(first_of(report) == "unexplained");
+}
+
+TEST_CASE("the diagnosis is the same to the last bit whatever the number of threads") {
+  Settings settings;
+  settings.prefix = 24;
+  for (const char* bug : {"scale.other", "rope.interleave_swapped", "merge.base2",
+                          "scale.mscale_omitted+mask.off_by_one_long"}) {
+    const auto simulation = simulator::simulate(settings, bug);
+    const auto one = diagnosed(simulation, 1);
+    const auto several = diagnosed(simulation, 3);
+    INFO(bug);
+    REQUIRE(one.findings.size() == several.findings.size());
+    for (std::size_t at = 0; at < one.findings.size(); ++at) {
+      CHECK(one.findings[at].id == several.findings[at].id);
+      CHECK(one.findings[at].residual_ratio == several.findings[at].residual_ratio);
+      CHECK(one.findings[at].evidence == several.findings[at].evidence);
+    }
+    REQUIRE(one.considered.size() == several.considered.size());
+    for (std::size_t at = 0; at < one.considered.size(); ++at) {
+      CHECK(one.considered[at].ids == several.considered[at].ids);
+      CHECK(one.considered[at].residual_ratio == several.considered[at].residual_ratio);
+    }
+  }
 }
 
 TEST_CASE("the table has a row for every identifier of the contract") {
