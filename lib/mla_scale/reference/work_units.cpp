@@ -12,11 +12,16 @@ constexpr std::int64_t k_row_step = 192;
 /// and from the latent rank · (nope + v) multiplications a key. A row costs memory: its query, its
 /// average and its output. Fewer where that leaves too few units to keep many threads busy.
 std::int64_t rows_per_unit(Form form, std::int64_t rows) {
-  constexpr std::int64_t k_wanted_units = 32;
-  const std::int64_t most = form == Form::absorbed ? 384 : 1536;
-  const std::int64_t least = form == Form::latent ? 768 : k_row_step;
-  const std::int64_t even = (rows / k_wanted_units + k_row_step) / k_row_step * k_row_step;
-  return std::clamp(even, std::min(least, most), most);
+  struct Limits {
+    std::int64_t least;
+    std::int64_t most;
+    std::int64_t wanted_units;
+  };
+  const Limits limits = form == Form::latent     ? Limits{768, 2304, 16}
+                        : form == Form::expanded ? Limits{k_row_step, 1536, 32}
+                                                 : Limits{k_row_step, 384, 32};
+  const std::int64_t even = (rows / limits.wanted_units + k_row_step) / k_row_step * k_row_step;
+  return std::clamp(even, limits.least, limits.most);
 }
 
 std::int64_t count_of(std::span<const std::int64_t> values) {
