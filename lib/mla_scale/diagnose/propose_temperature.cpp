@@ -98,55 +98,97 @@ std::vector<double> lengths(const std::vector<Point>& points) {
   return {result.begin(), result.end()};
 }
 
+/// Two levels: factor 1 before `split` of the points, `ratio` from there on.
+struct Step {
+  std::size_t split = 0;
+  double ratio = 1.0;
+  double error = 0.0; ///< standard error of the ratio
+  double misfit = 0.0;
+};
+
+Step step_at(const std::vector<Point>& points, std::size_t split) {
+  Step step;
+  step.split = split;
+  double sum = 0.0;
+  double weights = 0.0;
+  for (std::size_t at = split; at < points.size(); ++at) {
+    sum += points[at].weight * points[at].factor;
+    weights += points[at].weight;
+  }
+  step.ratio = sum / weights;
+  step.error = 1.0 / std::sqrt(weights);
+  for (std::size_t at = 0; at < points.size(); ++at) {
+    const double error = points[at].factor - (at < split ? 1.0 : step.ratio);
+    step.misfit += std::log1p(points[at].weight * error * error);
+  }
+  return step;
+}
+
+/// The steps that fit about as well as the best: rows that hardly tell a scale leave some open.
+std::vector<Step> likely_steps(const std::vector<Point>& points) {
+  constexpr double k_as_likely = 2.0;
+  constexpr std::size_t k_most = 8;
+  constexpr double k_smallest_step = 5e-3;
+  std::vector<Step> steps;
+  for (std::size_t split = 1; split < points.size(); ++split) {
+    steps.push_back(step_at(points, split));
+  }
+  std::stable_sort(steps.begin(), steps.end(),
+                   [](const Step& a, const Step& b) { return a.misfit < b.misfit; });
+  std::vector<Step> likely;
+  for (const Step& step : steps) {
+    if (likely.size() < k_most && step.misfit <= steps.front().misfit + k_as_likely
+        && std::abs(step.ratio - 1.0) > std::max(k_smallest_step, 6.0 * step.error)) {
+      likely.push_back(step);
+    }
+  }
+  return likely;
+}
+
+Candidate scale_of_rows(const Context& context, const ScaleCandidate& named, std::size_t place,
+                        bool later) {
+  const double wrong = named.value / context.reference.scale;
+  Candidate candidate;
+  candidate.mechanism = context.reference;
+  candidate.mechanism.temperature = [later, place, wrong](const Row& row) {
+    return (row.local >= place) == later ? wrong : 1.0;
+  };
+  const std::string where =
+      later ? fmt::format("rows {} and later", place) : fmt::format("rows before {}", place);
+  candidate.cost = 1.5 + k_cost_of_scan;
+  candidate.parts.push_back({named.id,
+                             {{"softmax_scale", named.value},
+                              {"expected", context.reference.scale},
+                              {"ratio", wrong},
+                              {"formula", named.formula},
+                              {"where", where}},
+                             fmt::format("{} have scale {:.7g} ({}), the others the expected",
+                                         where, named.value, named.formula)});
+  return candidate;
+}
+
 /// Rows from a place on, or before it, that another scale fits: two paths with two scales.
 void propose_steps(const Context& context, std::vector<Point> points,
                    std::vector<Candidate>& candidates) {
+  constexpr double k_near = 1e-2;
   std::sort(points.begin(), points.end(),
             [](const Point& a, const Point& b) { return a.local < b.local; });
-  const auto differs = [](const Point& point) {
-    return std::abs(point.factor - 1.0) > std::max(5e-3, 6.0 / std::sqrt(point.weight));
-  };
+  const auto named_scales = scale_candidates(context.expectation);
   for (const bool later : {true, false}) {
     if (!later) {
       std::reverse(points.begin(), points.end());
     }
-    const auto first = std::find_if(points.begin(), points.end(), differs);
-    if (first == points.begin() || first == points.end()
-        || !std::all_of(first, points.end(), differs)) {
-      continue;
-    }
-    double sum = 0.0;
-    double weights = 0.0;
-    for (auto point = first; point != points.end(); ++point) {
-      sum += point->weight * point->factor;
-      weights += point->weight;
-    }
-    const double ratio = sum / weights;
-    // The change lies between two sampled rows; the rows themselves say where, if they are close.
-    for (std::size_t place = std::min(first->local, std::prev(first)->local) + 1;
-         place <= std::max(first->local, std::prev(first)->local); ++place) {
-      for (const auto& named : scale_candidates(context.expectation)) {
-        const double wrong = named.value / context.reference.scale;
-        if (std::abs(wrong / ratio - 1.0) > 1e-2) {
-          continue;
+    for (const Step& step : likely_steps(points)) {
+      // The change lies between two sampled rows; the rows themselves say where, if they are close.
+      const std::size_t here = points[step.split].local;
+      const std::size_t before = points[step.split - 1].local;
+      for (std::size_t place = std::min(here, before) + 1; place <= std::max(here, before);
+           ++place) {
+        for (const auto& named : named_scales) {
+          if (std::abs(named.value / context.reference.scale / step.ratio - 1.0) <= k_near) {
+            candidates.push_back(scale_of_rows(context, named, place, later));
+          }
         }
-        Candidate candidate;
-        candidate.mechanism = context.reference;
-        candidate.mechanism.temperature = [later, place, wrong](const Row& row) {
-          return (row.local >= place) == later ? wrong : 1.0;
-        };
-        const std::string where =
-            later ? fmt::format("rows {} and later", place) : fmt::format("rows before {}", place);
-        candidate.cost = 1.5 + k_cost_of_scan;
-        candidate.parts.push_back({named.id,
-                                   {{"softmax_scale", named.value},
-                                    {"expected", context.reference.scale},
-                                    {"ratio", wrong},
-                                    {"formula", named.formula},
-                                    {"where", where}},
-                                   fmt::format("{} have scale {:.7g} ({}), the others the expected",
-                                               where, named.value, named.formula)});
-        candidates.push_back(std::move(candidate));
       }
     }
   }

@@ -294,6 +294,19 @@ TEST_CASE("a wrong scale and a mask off by one are both named") {
   CHECK(report.findings[1].id == "mask.off_by_one_long");
 }
 
+TEST_CASE("a scale that is wrong from some row on is named where single rows hardly tell it") {
+  for (const double spread : {0.5, 0.18, 0.08}) { // standard deviation of q
+    Settings settings;
+    settings.lse = false;
+    settings.queries = 96;
+    settings.spread = spread;
+    const auto report = diagnosed(simulator::simulate(settings, "scale.mscale_wrong_key:rows"));
+    INFO(spread);
+    REQUIRE(first_of(report) == "scale.mscale_wrong_key");
+    CHECK(text(report.findings.front(), "where") == "rows 48 and later");
+  }
+}
+
 TEST_CASE("equal widths give both names, and say that they cannot be told apart") {
   Settings settings;
   settings.value = settings.nope;
