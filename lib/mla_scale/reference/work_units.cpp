@@ -18,7 +18,7 @@ std::int64_t rows_per_unit(Form form, std::int64_t rows) {
     std::int64_t wanted_units;
   };
   const Limits limits = form == Form::latent     ? Limits{768, 2304, 16}
-                        : form == Form::expanded ? Limits{k_row_step, 1536, 32}
+                        : form == Form::expanded ? Limits{k_row_step, 1536, 128}
                                                  : Limits{k_row_step, 384, 32};
   const std::int64_t even = (rows / limits.wanted_units + k_row_step) / k_row_step * k_row_step;
   return std::clamp(even, limits.least, limits.most);
