@@ -88,6 +88,16 @@ std::string with_other_digit(std::string text, Position position) {
   return text;
 }
 
+/// Of zoo/a/config.json with factor 32, since it had 40.
+std::vector<audit::Drift> drift_of_factor_32(const TempDir& dir) {
+  fs::create_directories(dir / "zoo/a");
+  REQUIRE(write_file(dir / "zoo/a/config.json", k_config));
+  const audit::Snapshot before = snapshot_of(dir / "zoo");
+  REQUIRE(write_file(dir / "zoo/a/config.json",
+                     replaced(std::string(k_config), "\"factor\": 40", "\"factor\": 32")));
+  return drift_since(before, dir / "zoo");
+}
+
 } // namespace
 
 TEST_CASE("editing any number in any config of the zoo is drift that names its key", "[audit]") {
@@ -154,12 +164,7 @@ TEST_CASE("editing any number of a config is drift that names its key", "[audit]
 
 TEST_CASE("a changed factor drifts the derived scale too", "[audit]") {
   const TempDir dir;
-  fs::create_directories(dir / "zoo/a");
-  REQUIRE(write_file(dir / "zoo/a/config.json", k_config));
-  const audit::Snapshot before = snapshot_of(dir / "zoo");
-  REQUIRE(write_file(dir / "zoo/a/config.json",
-                     replaced(std::string(k_config), "\"factor\": 40", "\"factor\": 32")));
-  const std::vector<audit::Drift> drift = drift_since(before, dir / "zoo");
+  const std::vector<audit::Drift> drift = drift_of_factor_32(dir);
   const audit::Drift& scale = field_of(drift, "softmax_scale.prefill");
   // facts: V3 (f 40) and Kimi-K2 (f 32).
   CHECK(std::get<double>(scale.expected) == 0.1352337788608801);
@@ -168,12 +173,7 @@ TEST_CASE("a changed factor drifts the derived scale too", "[audit]") {
 
 TEST_CASE("drift names the file as findings do, and where the key that drifted stands", "[audit]") {
   const TempDir dir;
-  fs::create_directories(dir / "zoo/a");
-  REQUIRE(write_file(dir / "zoo/a/config.json", k_config));
-  const audit::Snapshot before = snapshot_of(dir / "zoo");
-  REQUIRE(write_file(dir / "zoo/a/config.json",
-                     replaced(std::string(k_config), "\"factor\": 40", "\"factor\": 32")));
-  const std::vector<audit::Drift> drift = drift_since(before, dir / "zoo");
+  const std::vector<audit::Drift> drift = drift_of_factor_32(dir);
   // Counted by hand in k_config: line 14, and "factor" with its value after {"type": "yarn", .
   for (const std::string_view field : {"/rope_scaling/factor", "rope.factor"}) {
     INFO(field);
