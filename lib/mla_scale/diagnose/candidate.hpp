@@ -86,8 +86,12 @@ using Proposer = std::function<void(const Context&, std::vector<Candidate>&)>;
 /// Those of scale, magnitude of the rope part, value and latent gain.
 [[nodiscard]] std::vector<Proposer> linear_proposers(const Context& context);
 
-/// What the proposers append, one after the other; they run on the problem's threads.
-[[nodiscard]] std::vector<Candidate> gather(const Context& context,
-                                            const std::vector<Proposer>& proposers);
+/// What the proposers append, one after the other; they run on so many threads.
+[[nodiscard]] std::vector<Candidate>
+gather(const Context& context, const std::vector<Proposer>& proposers, unsigned threads);
+
+/// Those of the problem's threads on which proposers other than the linear ones run: so many that
+/// the prefix_scans() that each holds take 256 MiB together, or one.
+[[nodiscard]] unsigned threads_for_scans(const Context& context);
 
 } // namespace mla_scale::diagnose

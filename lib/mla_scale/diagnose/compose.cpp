@@ -68,7 +68,7 @@ std::vector<Explanation> explain_composed(const Context& context) {
   }
   const auto scales = different_scales(context.expectation);
   std::vector<std::vector<Explanation>> beside(scales.size());
-  parallel_for(scales.size(), context.threads(),
+  parallel_for(scales.size(), threads_for_scans(context),
                [&](std::size_t at) { beside[at] = explain_beside(context, scales[at], few); });
   std::vector<Explanation> screened;
   for (auto& some : beside) {

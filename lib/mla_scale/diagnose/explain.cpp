@@ -180,13 +180,18 @@ std::vector<Explanation> explain(const Context& context) {
     return screened;
   }
   const bool fine = settled() && screened.front().parts() == 0;
-  screen(gather(context, linear_proposers(context)));
+  screen(gather(context, linear_proposers(context), context.threads()));
   if (!fine && !settled()) {
-    screen(context.sample.any_out ? gather(context, {propose_masks, propose_merges, propose_phases,
-                                                     propose_pages, propose_extra_mass})
-                                  : gather(context, {propose_extra_mass}));
+    const unsigned threads = threads_for_scans(context);
+    std::vector<Proposer> of_keys = {propose_extra_mass};
+    if (context.sample.any_out) {
+      of_keys.insert(of_keys.begin(),
+                     {propose_masks, propose_merges, propose_phases, propose_pages});
+    }
+    screen(gather(context, of_keys, threads));
     if (!settled()) {
-      screen(gather(context, {propose_temperature, propose_rope, propose_values, propose_output}));
+      screen(gather(context, {propose_temperature, propose_rope, propose_values, propose_output},
+                    threads));
     }
   }
   std::vector<Candidate> survivors;
