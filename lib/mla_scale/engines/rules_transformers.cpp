@@ -25,7 +25,7 @@ constexpr FamilyNote k_families[] = {
     {"hy_v4", Treatment::plain, "no mscale"},
     {"deepseek_v4 deepseek_v41", Treatment::plain, "head_dim^-1/2, never mscale"},
     {"minicpm3", Treatment::rule, "inherits DeepSeek-V2's attention"},
-    {"pangu_ultra_moe sarvam_mla dots3_note plm motif deepseek_mtp k3_dspark",
+    {"openpangu_v2 pangu_ultra_moe sarvam_mla dots3_note plm motif deepseek_mtp k3_dspark",
      Treatment::unsupported, k_not_registered},
     {"deepseek_v2 deepseek_v3 deepseek_v32 glm_moe_dsa glm4_moe_lite longcat_flash mistral4 youtu "
      "axk1 axk2 kimi_k25",
@@ -45,7 +45,8 @@ constexpr FamilyNote k_families_50[] = {
     {"mistral_large3 mistral_large_3", Treatment::fails, k_large3_error},
     {"deepseek_ref", Treatment::fails, k_ref_error},
     {"deepseek_v4", Treatment::plain, "head_dim^-1/2, never mscale (since 5.8)"},
-    {"pangu_ultra_moe sarvam_mla dots3_note plm motif deepseek_mtp k3_dspark axk1 axk2 "
+    {"openpangu_v2 pangu_ultra_moe sarvam_mla dots3_note plm motif deepseek_mtp k3_dspark axk1 "
+     "axk2 "
      "kimi_linear glm5_next hy_v4 deepseek_v41",
      Treatment::unsupported, k_not_registered},
     {"deepseek_v3", Treatment::rule, {}},
@@ -59,7 +60,8 @@ constexpr FamilyNote k_families_454[] = {
      "kimi_vl minicpm3 kimi_linear "
      "deepseek_v32 sarvam_mla pangu_ultra_moe",
      Treatment::remote_code, k_runs_remote},
-    {"deepseek_v4 deepseek_v41 mistral_large3 mistral_large_3 deepseek_ref dots3_note plm motif "
+    {"openpangu_v2 deepseek_v4 deepseek_v41 mistral_large3 mistral_large_3 deepseek_ref dots3_note "
+     "plm motif "
      "deepseek_mtp k3_dspark axk1 axk2 glm5_next hy_v4 glm_moe_dsa glm4_moe_lite youtu kimi_k25",
      Treatment::unsupported, k_not_registered},
     {"deepseek_v3", Treatment::rule, {}},
@@ -71,7 +73,8 @@ constexpr FamilyNote k_families_451[] = {
      "kimi_vl minicpm3 kimi_linear "
      "deepseek_v32 deepseek_v2 sarvam_mla pangu_ultra_moe longcat_flash",
      Treatment::remote_code, k_runs_remote},
-    {"deepseek_v4 deepseek_v41 mistral4 mistral_large3 mistral_large_3 deepseek_ref dots3_note plm "
+    {"openpangu_v2 deepseek_v4 deepseek_v41 mistral4 mistral_large3 mistral_large_3 deepseek_ref "
+     "dots3_note plm "
      "motif deepseek_mtp k3_dspark axk1 axk2 glm5_next hy_v4 glm_moe_dsa glm4_moe_lite youtu "
      "kimi_k25",
      Treatment::unsupported, k_not_registered},

@@ -19,6 +19,8 @@ constexpr std::array k_families = {
                "bailing_moe_linear.py@055e47c2: no mscale, even if yarn"},
     FamilyNote{"pangu_ultra_moe", Treatment::plain,
                "openpangu.py@0084eaff: the config's rope scaling is ignored"},
+    FamilyNote{"openpangu_v2", Treatment::unsupported, "not registered: #47271 is open",
+               Certainty::inferred},
     FamilyNote{"hy_v4", Treatment::ordinary_heads, "its adapter applies no mscale"},
     FamilyNote{"minicpm3", Treatment::ordinary_heads,
                "minicpm3.py@009ccee0: ordinary multi-head attention, no mscale"},

@@ -162,6 +162,14 @@ constexpr std::array k_families = {
            ScaleRule::never, k_interleaved, false, k_bailing,
            "linear attention on the layers that layer_group_size leaves out", k_plain,
            "vllm-project/vllm vllm/model_executor/models/bailing_moe_linear.py@055e47c2"},
+    Family{
+        "openpangu_v2", "openPangu 2.0 Flash, Pro", "openpangu_v2", "OpenPanguV2*", "",
+        AttentionKind::mla, ScaleRule::deepseek, k_half_split, false, k_nothing,
+        "learned sink keys before the first key; a sparse indexer or a sliding window chooses the "
+        "keys, by layer; convolutions along the sequence on q, the latent and the output",
+        k_law,
+        "huggingface/transformers models/openpangu_v2/modular_openpangu_v2.py@651f2cc1 (a pull "
+        "request, not in 5.17.0)"},
     Family{"pangu_ultra_moe", "openPangu Ultra MoE", "pangu_ultra_moe pangu_ultra_moe_mtp",
            "PanguUltraMoE* OpenPangu*", "", AttentionKind::mla, ScaleRule::never, std::nullopt,
            false, k_nothing, "learned sink rows in the cache", k_plain,

@@ -145,13 +145,34 @@ std::string tensor_line(const TensorComparison& tensor, const TerminalStyle& sty
   return result;
 }
 
+/// What the positions of the map are in rows, by which everything else is named; empty where the
+/// two are the same.
+std::string positions_in_rows(const TensorComparison& tensor,
+                              const std::vector<tensor::Sequence>& sequences) {
+  if (sequences.size() > 1) {
+    return "positions count within a sequence, rows through all of them";
+  }
+  if (sequences.empty() || tensor.by_position.empty()) {
+    return "";
+  }
+  const tensor::Sequence& only = sequences.front();
+  const std::int64_t prefix = (only.key_end - only.key_begin) - (only.query_end - only.query_begin);
+  const std::int64_t first = tensor.by_position.front().first;
+  const std::int64_t last = tensor.by_position.back().last;
+  if (prefix <= 0 || first < prefix) {
+    return "";
+  }
+  return fmt::format("positions {}..{} = rows {}..{}", first, last, first - prefix, last - prefix);
+}
+
 /// The map of the tensor that is wrong, out first.
-std::string where(const compare::Judgement& judgement, const TerminalStyle& style) {
-  for (const TensorComparison& tensor : judgement.tensors) {
+std::string where(const check::Check& check, const TerminalStyle& style) {
+  for (const TensorComparison& tensor : check.judgement.tensors) {
     if (tensor.status != Status::mismatch && tensor.status != Status::not_finite) {
       continue;
     }
     const std::string map = check_map(tensor, k_map_lines, style);
+    const std::string rows = positions_in_rows(tensor, check.capture.sequences);
     if (!map.empty()) {
       return line("where",
                   fmt::format("error of {} against the floor, a healthy kernel's: . at it, + up to "
@@ -159,7 +180,7 @@ std::string where(const compare::Judgement& judgement, const TerminalStyle& styl
                               "30, # above, ! not finite",
                               tensor.name),
                   style)
-             + map;
+             + (rows.empty() ? "" : line("", rows, style)) + map;
     }
   }
   return "";
@@ -274,7 +295,7 @@ std::string check_text(const CheckReport& report, const TerminalStyle& style) {
                              compare::describe(judgement.level)),
                  style);
   }
-  text += where(judgement, style);
+  text += where(check, style);
   text += scale_lines(check, style);
   text += diagnosis_lines(check, style);
   if (judgement.verdict != Verdict::mismatch) {

@@ -68,29 +68,34 @@ struct Line {
 
 std::string heads(const ScaleFit& fit, const Axis& axis) {
   const double step = (k_right - k_left) / static_cast<double>(fit.by_head.size());
-  const double radius = std::clamp(step / 3, 1.5, 4.0);
+  const double radius = std::clamp(step / 3, 2.0, 4.0);
   const std::size_t digits = std::to_string(fit.by_head.back().head).size();
   const std::size_t stride = label_stride(digits, step);
-  std::string text;
+  const double thickness = std::clamp(radius / 2, 0.75, 1.5);
+  std::string bars;
+  std::string dots;
+  std::string labels;
   for (std::size_t i = 0; i < fit.by_head.size(); ++i) {
     const HeadScale& head = fit.by_head[i];
     const double x = k_left + (static_cast<double>(i) + 0.5) * step;
-    const double cap = std::min(3.0, step / 3);
+    const double cap = std::min(3.0, step / 4);
     const double low = axis.at(head.softmax_scale - head.standard_error);
     const double high = axis.at(head.softmax_scale + head.standard_error);
-    text += fmt::format(
-        "<path class=\"measured\" d=\"M{0:.1f} {1:.2f}V{2:.2f}M{3:.1f} {1:.2f}H{4:.1f}M{3:.1f} "
-        "{2:.2f}H{4:.1f}\"/><circle class=\"{5}\" cx=\"{0:.1f}\" cy=\"{6:.2f}\" r=\"{7:.1f}\">"
-        "<title>head {8}: {9:.9g} ± {10:.1g}{11}</title></circle>\n",
-        x, low, high, x - cap, x + cap, head.converged ? "dot" : "open",
-        axis.at(head.softmax_scale), radius, head.head, head.softmax_scale, head.standard_error,
-        head.converged ? "" : ", not converged");
+    bars += fmt::format("M{0:.1f} {1:.2f}V{2:.2f}M{3:.1f} {1:.2f}H{4:.1f}M{3:.1f} {2:.2f}H{4:.1f}",
+                        x, low, high, x - cap, x + cap);
+    dots += fmt::format("<circle class=\"{}\" cx=\"{:.1f}\" cy=\"{:.2f}\" r=\"{:.1f}\">"
+                        "<title>head {}: {:.9g} ± {:.1g}{}</title></circle>\n",
+                        head.converged ? "dot" : "open", x, axis.at(head.softmax_scale), radius,
+                        head.head, head.softmax_scale, head.standard_error,
+                        head.converged ? "" : ", not converged");
     if (i % stride == 0) {
-      text += fmt::format("<text x=\"{:.1f}\" y=\"{}\" text-anchor=\"middle\">{}</text>\n", x,
-                          k_bottom + 16, head.head);
+      labels += fmt::format("<text x=\"{:.1f}\" y=\"{}\" text-anchor=\"middle\">{}</text>\n", x,
+                            k_bottom + 16, head.head);
     }
   }
-  return text;
+  // Paler and below all dots, which stay visible where many heads stand close.
+  return fmt::format("<path class=\"error\" stroke-width=\"{:.2f}\" d=\"{}\"/>\n", thickness, bars)
+         + dots + labels;
 }
 
 std::string drawing(const ScaleFit& fit, const Range& range, const std::vector<Line>& lines,
