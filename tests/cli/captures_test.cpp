@@ -94,6 +94,27 @@ TEST_CASE("a scale that no mistake explains is told as its value, not as another
   }
 }
 
+// 45 query rows behind a prefix of 24: the first sits at position 24, the last at 68.
+TEST_CASE("the map says which rows its positions are, where there is a prefix", "[captures]") {
+  const std::string folder = "testdata/captures/gpu/";
+  const std::string name = folder + "v2lite_bf16_p24_s2503.";
+  const ProcessResult result =
+      run_process(BINARY,
+                  {"check", folder + "models/v2lite", name + "inputs.safetensors",
+                   name + "11.scale.nope_width.cudnn.safetensors"},
+                  PROJECT);
+  CHECK(result.out.find("\n            positions 24..68 = rows 0..44\n    position 24 ")
+        != std::string::npos);
+  // Without a prefix the two are the same, and nothing is said.
+  const ProcessResult without =
+      run_process(BINARY,
+                  {"check", "testdata/zoo/deepseek-ai--DeepSeek-V3",
+                   "testdata/captures/transformers/v3_latent_width_bf16.safetensors"},
+                  PROJECT);
+  CHECK(without.out.find("\n    position ") != std::string::npos);
+  CHECK(without.out.find("= rows") == std::string::npos);
+}
+
 TEST_CASE("the page of a check is the same bytes whatever the threads, and loads nothing",
           "[captures]") {
   const std::string model = "testdata/zoo/deepseek-ai--DeepSeek-V3";
