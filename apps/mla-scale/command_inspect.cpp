@@ -24,13 +24,25 @@ struct Options {
   OutputOptions output;
 };
 
+/// All reports grow while the models are read, so that no model is kept.
 ExitCode inspect(const Options& options) {
-  const Inputs inputs = read_inputs(options.paths);
-  const auto render = [&](std::string_view format, const TerminalStyle& style) {
-    return format == "json" ? report::inspect_json(inputs.inspections)
-                            : report::inspect_text(inputs.inspections, style);
-  };
-  return write_outputs(options.output, render, inputs.verdict);
+  const std::vector<InputFile> files = find_inputs(options.paths);
+  const std::vector<OutputTarget> targets = output_targets(options.output);
+  std::vector<std::unique_ptr<report::InspectReport>> reports;
+  for (const OutputTarget& target : targets) {
+    if (target.format == "json") {
+      reports.push_back(std::make_unique<report::InspectJson>(files.size()));
+    } else {
+      reports.push_back(std::make_unique<report::InspectText>(files.size(), target.style));
+    }
+  }
+  const ExitCode verdict = visit_inputs(files, [&](std::size_t i, const report::Inspection& one) {
+    for (const auto& report : reports) {
+      report->add(i, one);
+    }
+  });
+  return write_outputs(
+      targets, [&](std::size_t i) { return reports[i]->finish(); }, verdict);
 }
 
 /// `inspect` of one model, then what `check` finds about the captures.

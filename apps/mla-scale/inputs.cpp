@@ -8,40 +8,56 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <iterator>
+#include <atomic>
 
 namespace mla_scale::cli {
 
-Inputs read_inputs(const std::vector<std::string>& paths) {
-  Inputs inputs;
-  for (const std::string& path : paths) {
-    Result<std::vector<model::LoadedModel>> models = model::load_models(path);
-    std::vector<report::Inspection> found;
-    if (!models) {
-      found.push_back(report::inspect(model::LoadedModel{path, path, models.error()}));
-    } else {
-      found.resize(models->size());
-      parallel_for(found.size(), 0,
-                   [&](std::size_t i) { found[i] = report::inspect(std::move((*models)[i])); });
+std::vector<InputFile> find_inputs(const std::vector<std::string>& paths) {
+  std::vector<InputFile> files;
+  for (std::size_t i = 0; i < paths.size(); ++i) {
+    Result<std::vector<model::ModelFile>> found = model::find_model_files(paths[i]);
+    if (!found) {
+      files.push_back({{paths[i], paths[i]}, i, found.error()});
+      continue;
     }
-    const bool failed = std::any_of(found.begin(), found.end(),
-                                    [](const auto& one) { return one.error.has_value(); });
-    const bool judged =
-        std::any_of(found.begin(), found.end(), [](const auto& one) { return one.judged(); });
-    if (failed || !judged) {
-      inputs.verdict = ExitCode::input;
-    }
-    for (const report::Inspection& one : found) {
-      if (one.error) {
-        print_error(to_string(*one.error));
-      }
-    }
-    if (inputs.inspections.empty()) {
-      inputs.inspections = std::move(found);
-    } else {
-      std::move(found.begin(), found.end(), std::back_inserter(inputs.inspections));
+    for (model::ModelFile& file : *found) {
+      files.push_back({std::move(file), i, std::nullopt});
     }
   }
+  return files;
+}
+
+ExitCode visit_inputs(std::span<const InputFile> files, const Visit& visit) {
+  std::vector<std::optional<Error>> errors(files.size());
+  std::vector<std::atomic<bool>> judged(files.empty() ? 0 : files.back().path + 1);
+  parallel_for(files.size(), 0, [&](std::size_t i) {
+    const auto& [file, path, error] = files[i];
+    report::Inspection one = report::inspect(
+        error ? model::LoadedModel{file.path, file.source, *error} : model::load_model(file));
+    errors[i] = one.error;
+    if (one.judged()) {
+      judged[path] = true;
+    }
+    visit(i, std::move(one));
+  });
+  bool failed = false;
+  for (const std::optional<Error>& error : errors) {
+    if (error) {
+      failed = true;
+      print_error(to_string(*error));
+    }
+  }
+  const bool all_judged = std::all_of(judged.begin(), judged.end(), [](bool one) { return one; });
+  return failed || !all_judged ? ExitCode::input : ExitCode::fine;
+}
+
+Inputs read_inputs(const std::vector<std::string>& paths) {
+  Inputs inputs;
+  const std::vector<InputFile> files = find_inputs(paths);
+  inputs.inspections.resize(files.size());
+  inputs.verdict = visit_inputs(files, [&](std::size_t i, report::Inspection one) {
+    inputs.inspections[i] = std::move(one);
+  });
   return inputs;
 }
 

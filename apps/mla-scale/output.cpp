@@ -71,22 +71,37 @@ void add_output_options(CLI::App& app, OutputOptions& options,
       ->option_text("WHEN");
 }
 
-ExitCode write_outputs(const OutputOptions& options, const Render& render, ExitCode verdict) {
+std::vector<OutputTarget> output_targets(const OutputOptions& options) {
   // Standard output first: a file that cannot be written must not cost the result.
+  std::vector<OutputTarget> targets = {{options.format, stdout_style(options.color), "-"}};
+  for (const std::string& target : options.files) {
+    auto [format, file] = split_target(target);
+    targets.push_back({std::move(format), TerminalStyle{}, std::move(file)});
+  }
+  return targets;
+}
+
+ExitCode write_outputs(const OutputOptions& options, const Render& render, ExitCode verdict) {
+  const std::vector<OutputTarget> targets = output_targets(options);
+  const auto text_of = [&](std::size_t i) { return render(targets[i].format, targets[i].style); };
+  return write_outputs(targets, text_of, verdict);
+}
+
+ExitCode write_outputs(std::span<const OutputTarget> targets,
+                       const std::function<std::string(std::size_t)>& text_of, ExitCode verdict) {
   ExitCode result = verdict;
-  const bool shown = write_stdout(render(options.format, stdout_style(options.color)));
+  const bool shown = write_stdout(text_of(0));
   if (!shown && errno == EPIPE) {
     std::clearerr(stdout); // the reader has seen enough
   } else if (!shown) {
     print_error(fmt::format("standard output cannot be written: {}", std::strerror(errno)));
     result = ExitCode::input;
   }
-  const TerminalStyle plain{};
-  for (const std::string& target : options.files) {
-    const auto [format, file] = split_target(target);
+  for (std::size_t i = 1; i < targets.size(); ++i) {
+    const std::string& file = targets[i].file;
     if (file == "-") {
-      result = write_stdout(render(format, plain)) ? result : ExitCode::input;
-    } else if (const auto written = write_file(file, render(format, plain)); !written) {
+      result = write_stdout(text_of(i)) ? result : ExitCode::input;
+    } else if (const auto written = write_file(file, text_of(i)); !written) {
       print_error(to_string(written.error()));
       result = ExitCode::input;
     }

@@ -26,6 +26,16 @@ struct OutputOptions {
 void add_output_options(CLI::App& app, OutputOptions& options,
                         std::span<const std::string_view> formats);
 
+/// One place that a report goes to.
+struct OutputTarget {
+  std::string format;
+  TerminalStyle style;
+  std::string file; ///< "-" is standard output
+};
+
+/// Standard output in the format of -f, then the files of -o.
+[[nodiscard]] std::vector<OutputTarget> output_targets(const OutputOptions& options);
+
 /// Renders a result in one format. Called once for each format that was asked for.
 using Render = std::function<std::string(std::string_view format, const TerminalStyle& style)>;
 
@@ -33,6 +43,10 @@ using Render = std::function<std::string(std::string_view format, const Terminal
 /// output too). `verdict` is returned when everything was written, ExitCode::input with a message
 /// on stderr when something was not; a reader that closed the pipe is no failure.
 [[nodiscard]] ExitCode write_outputs(const OutputOptions& options, const Render& render,
+                                     ExitCode verdict);
+/// The same with the text for each of the targets.
+[[nodiscard]] ExitCode write_outputs(std::span<const OutputTarget> targets,
+                                     const std::function<std::string(std::size_t target)>& text_of,
                                      ExitCode verdict);
 
 /// "mla-scale: message" on standard error.

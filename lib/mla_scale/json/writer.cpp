@@ -63,6 +63,19 @@ Writer& Writer::key(std::string_view name) {
   return *this;
 }
 
+Writer Writer::for_element() const {
+  Writer element;
+  element.m_has_members.assign(m_has_members.size(), false);
+  return element;
+}
+
+Writer& Writer::append(const Writer& element) {
+  m_text += m_has_members.back() ? "," : "";
+  m_text += element.m_text; // begins with the line break and the indentation
+  m_has_members.back() = true;
+  return *this;
+}
+
 Writer& Writer::value(std::string_view text) {
   separate();
   m_text += nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);

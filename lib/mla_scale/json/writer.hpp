@@ -43,6 +43,11 @@ public:
     return key(name).value(what);
   }
 
+  /// A writer for one element of the array that is open here, to be appended later; several may be
+  /// at work at the same time.
+  [[nodiscard]] Writer for_element() const;
+  Writer& append(const Writer& element);
+
   /// The text so far, with a newline at the end.
   [[nodiscard]] std::string finish() const { return m_text + "\n"; }
 

@@ -1,6 +1,7 @@
 #include "readers.hpp"
 
 #include <mla_scale/core/file.hpp>
+#include <mla_scale/core/parallel.hpp>
 
 #include <algorithm>
 #include <array>
@@ -15,6 +16,10 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t k_deepest_directory = 64;
 constexpr std::size_t k_largest_guess = std::size_t{1} << 20;
+/// So many directories beside each other are listed before the first of them is walked.
+constexpr std::size_t k_listed_ahead = 1024;
+/// Fewer are listed sooner than a thread starts.
+constexpr std::size_t k_worth_threads = 16;
 
 /// JSON files that stand beside configs and never are one; not opened.
 constexpr std::array<std::string_view, 16> k_other_json = {"tokenizer.json",
@@ -70,6 +75,7 @@ bool is_config_name(const std::string& name) {
 }
 
 struct Walk {
+  unsigned threads = 0;
   std::vector<ModelFile> found;
   std::set<std::pair<dev_t, ino_t>> seen;
   /// Linked directories with their depth: walked last, so that a link that is added beside a model
@@ -99,55 +105,77 @@ std::vector<std::string> model_files_in(const std::vector<std::string>& names,
   return found;
 }
 
-void walk(const fs::path& directory, std::size_t depth, Walk& state) {
+/// What one directory holds. Taking it changes nothing, so several may be taken at a time.
+struct Listing {
+  bool exists = false;
+  bool readable = false;
+  std::pair<dev_t, ino_t> identity;
+  std::vector<std::string> models;      ///< files, by name
+  std::vector<std::string> directories; ///< by name, without hidden ones
+  std::vector<std::string> links;       ///< linked directories, likewise
+};
+
+Listing list(const fs::path& directory) {
+  Listing listing;
   struct stat status = {};
-  if (::stat(directory.c_str(), &status) != 0) {
-    state.found.push_back({directory.string(), directory.string()}); // for example a path too long
-    return;
+  listing.exists = ::stat(directory.c_str(), &status) == 0;
+  if (!listing.exists) {
+    return listing;
   }
-  if (!state.seen.insert({status.st_dev, status.st_ino}).second || depth > k_deepest_directory) {
-    return; // a link back, or a tree without end
-  }
+  listing.identity = {status.st_dev, status.st_ino};
   std::error_code failed;
   std::vector<std::string> names;
-  std::vector<fs::path> directories;
-  std::vector<fs::path> links;
   for (fs::directory_iterator entry(directory, failed), end; !failed && entry != end;
        entry.increment(failed)) {
     std::error_code ignored;
-    if (entry->is_directory(ignored)) {
-      (entry->is_symlink(ignored) ? links : directories).push_back(entry->path());
-    } else {
-      names.push_back(entry->path().filename().string());
+    std::string name = entry->path().filename().string();
+    if (!entry->is_directory(ignored)) {
+      names.push_back(std::move(name));
+    } else if (!name.starts_with('.')) {
+      (entry->is_symlink(ignored) ? listing.links : listing.directories).push_back(std::move(name));
     }
   }
-  if (failed) {
+  listing.readable = !failed;
+  if (listing.readable) {
+    std::sort(names.begin(), names.end());
+    std::sort(listing.directories.begin(), listing.directories.end());
+    std::sort(listing.links.begin(), listing.links.end());
+    listing.models = model_files_in(names, directory);
+  }
+  return listing;
+}
+
+void walk(const fs::path& directory, const Listing& listing, std::size_t depth, Walk& state) {
+  if (!listing.exists) {
+    state.found.push_back({directory.string(), directory.string()}); // for example a path too long
+    return;
+  }
+  if (!state.seen.insert(listing.identity).second || depth > k_deepest_directory) {
+    return; // a link back, or a tree without end
+  }
+  if (!listing.readable) {
     // Stands among the models, where reading it tells why it cannot be read.
     state.found.push_back({directory.string(), directory.string()});
     return;
   }
-  std::sort(names.begin(), names.end());
-  std::sort(directories.begin(), directories.end());
-  std::sort(links.begin(), links.end());
-  const std::vector<std::string> models = model_files_in(names, directory);
-  for (const std::string& name : models) {
+  for (const std::string& name : listing.models) {
     state.found.push_back({directory.string(), (directory / name).string()});
   }
-  if (!models.empty()) {
+  if (!listing.models.empty()) {
     return;
   }
-  const auto is_hidden = [](const fs::path& below) {
-    return below.filename().string().starts_with(".");
-  };
-  for (const fs::path& below : directories) {
-    if (!is_hidden(below)) {
-      walk(below, depth + 1, state);
+  for (std::size_t begin = 0; begin < listing.directories.size(); begin += k_listed_ahead) {
+    const std::size_t count = std::min(k_listed_ahead, listing.directories.size() - begin);
+    std::vector<Listing> ahead(count);
+    parallel_for(count, count < k_worth_threads ? 1 : state.threads, [&](std::size_t i) {
+      ahead[i] = list(directory / listing.directories[begin + i]);
+    });
+    for (std::size_t i = 0; i < count; ++i) {
+      walk(directory / listing.directories[begin + i], ahead[i], depth + 1, state);
     }
   }
-  for (const fs::path& link : links) {
-    if (!is_hidden(link)) {
-      state.links.emplace_back(link, depth + 1);
-    }
+  for (const std::string& link : listing.links) {
+    state.links.emplace_back(directory / link, depth + 1);
   }
 }
 
@@ -157,7 +185,7 @@ void walk_links(Walk& state) {
   }
   for (std::size_t i = 0; i < state.links.size(); ++i) { // grows by the links that links lead to
     const auto [link, depth] = state.links[i];
-    walk(link, depth, state);
+    walk(link, list(link), depth, state);
   }
   std::stable_sort(state.found.begin(), state.found.end(),
                    [](const ModelFile& left, const ModelFile& right) {
@@ -167,7 +195,7 @@ void walk_links(Walk& state) {
 
 } // namespace
 
-Result<std::vector<ModelFile>> find_model_files(const fs::path& path) {
+Result<std::vector<ModelFile>> find_model_files(const fs::path& path, unsigned threads) {
   if (path == "-") {
     return std::vector<ModelFile>{{"-", "-"}};
   }
@@ -191,11 +219,12 @@ Result<std::vector<ModelFile>> find_model_files(const fs::path& path) {
     return std::vector<ModelFile>{{path.string(), path.string()}};
   }
   Walk state;
+  state.threads = threads;
   fs::path start = path;
   if (start.has_relative_path() && start.filename().empty()) {
     start = start.parent_path(); // "zoo/" names the same models as "zoo"
   }
-  walk(start, 0, state);
+  walk(start, list(start), 0, state);
   walk_links(state);
   if (state.found.empty()) {
     return Error{ErrorKind::not_found,

@@ -91,14 +91,15 @@ Outcome read(const ModelFile& file) {
     }
     return text ? read_document(file, *std::move(text)) : Outcome(text.error());
   }
-  const Result<std::string> head = read_file_head(file.source, 4);
-  if (!head) {
-    return head.error();
-  }
-  if (*head == "GGUF" || file.source.ends_with(".gguf")) {
+  if (file.source.ends_with(".gguf")) {
     return read_gguf(file);
   }
   Result<std::string> text = read_file(file.source, k_largest_config);
+  // A GGUF of another name: mostly too large to be read as a config.
+  const Result<std::string> head = text ? text->substr(0, 4) : read_file_head(file.source, 4);
+  if (head && *head == "GGUF") {
+    return read_gguf(file);
+  }
   return text ? read_document(file, *std::move(text)) : Outcome(text.error());
 }
 
@@ -121,7 +122,7 @@ LoadedModel load_model_text(std::string text, const std::string& name) {
 }
 
 Result<std::vector<LoadedModel>> load_models(const std::filesystem::path& path, unsigned threads) {
-  const Result<std::vector<ModelFile>> files = find_model_files(path);
+  const Result<std::vector<ModelFile>> files = find_model_files(path, threads);
   if (!files) {
     return files.error();
   }

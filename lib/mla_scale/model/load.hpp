@@ -34,9 +34,11 @@ struct LoadedModel {
 /// inference configs, .gguf) is a model; one that does not is searched for such directories. Only
 /// the first shard of a split GGUF counts. Symbolic links to directories are followed
 /// once each, and name no model that is there without them.
-/// Weights are never opened. Errors: not_found when the path does not exist or nothing is below it;
-/// unreadable.
-[[nodiscard]] Result<std::vector<ModelFile>> find_model_files(const std::filesystem::path& path);
+/// Weights are never opened. Directories are listed on `threads` threads (0: as many as the machine
+/// has), which changes nothing in the result. Errors: not_found when the path does not exist or
+/// nothing is below it; unreadable.
+[[nodiscard]] Result<std::vector<ModelFile>> find_model_files(const std::filesystem::path& path,
+                                                              unsigned threads = 0);
 
 /// Reads one model file of any format, told from its content.
 [[nodiscard]] LoadedModel load_model(const ModelFile& file);

@@ -181,17 +181,34 @@ void write_model(json::Writer& writer, const Inspection& inspection) {
   }
 }
 
-std::string inspect_json(std::span<const Inspection> inspections) {
-  json::Writer writer;
-  begin_report(writer);
-  writer.key("models").begin_array();
-  for (const Inspection& inspection : inspections) {
-    writer.begin_object();
-    write_model(writer, inspection);
-    writer.end_object();
+InspectJson::InspectJson(std::size_t models) {
+  begin_report(m_writer);
+  m_writer.key("models").begin_array();
+  m_models.resize(models, m_writer.for_element());
+}
+
+void InspectJson::add(std::size_t index, const Inspection& inspection) {
+  json::Writer& writer = m_models[index];
+  writer.begin_object();
+  write_model(writer, inspection);
+  writer.end_object();
+}
+
+std::string InspectJson::finish() {
+  for (json::Writer& model : m_models) {
+    m_writer.append(model);
+    model = {};
   }
-  writer.end_array().end_object();
-  return writer.finish();
+  m_writer.end_array().end_object();
+  return m_writer.finish();
+}
+
+std::string inspect_json(std::span<const Inspection> inspections) {
+  InspectJson report(inspections.size());
+  for (std::size_t i = 0; i < inspections.size(); ++i) {
+    report.add(i, inspections[i]);
+  }
+  return report.finish();
 }
 
 } // namespace mla_scale::report

@@ -15,7 +15,7 @@ using model::Origin;
 
 constexpr int k_label = 10;
 /// From this many models on, one line each says more than a block each.
-constexpr std::ptrdiff_t k_list_from = 4;
+constexpr std::size_t k_list_from = 4;
 
 std::string line(std::string_view label, std::string_view text, const TerminalStyle& style) {
   return hanging("  " + style.dim(fmt::format("{:<{}}", label, k_label)), k_label + 2, text,
@@ -203,33 +203,53 @@ std::string inspect_line(const Inspection& inspection, const TerminalStyle& styl
                      inspection.scale->disputed ? style.warn("  disputed") : "");
 }
 
-std::string inspect_text(std::span<const Inspection> inspections, const TerminalStyle& style) {
-  const auto judged = std::count_if(inspections.begin(), inspections.end(),
-                                    [](const auto& one) { return one.judged(); });
-  const auto failed = std::count_if(inspections.begin(), inspections.end(),
-                                    [](const auto& one) { return one.error.has_value(); });
-  const bool list = judged >= k_list_from;
-  std::string text =
-      list ? fmt::format("{:<20} {:<16} {}\n", "softmax scale", "family", "config") : "";
-  for (const Inspection& inspection : inspections) {
-    if (inspection.error) {
-      continue; // told on standard error
-    }
-    if (list) {
-      text += inspect_line(inspection, style);
-    } else if (const model::NotMla* other = inspection.model.not_mla()) {
-      text += fmt::format("{}: {}\n", escape_control(inspection.model.source),
-                          escape_control(other->reason));
-    } else {
-      text += (text.empty() ? "" : "\n") + block(inspection, *inspection.model.config(), style);
-    }
+bool InspectText::is_list() const {
+  return m_judged >= k_list_from;
+}
+
+void InspectText::add(std::size_t index, const Inspection& inspection) {
+  if (inspection.error) {
+    ++m_failed;
+    return; // told on standard error
   }
-  if (list) {
-    const auto total = static_cast<std::ptrdiff_t>(inspections.size());
-    text += fmt::format("{} models: {} judged, {} not MLA, {} with errors\n", total, judged,
-                        total - judged - failed, failed);
+  Model& model = m_models[index];
+  model.judged = inspection.judged();
+  m_judged += model.judged ? 1 : 0;
+  model.line = inspect_line(inspection, m_style);
+  if (is_list()) {
+    return;
   }
+  if (const model::NotMla* other = inspection.model.not_mla()) {
+    model.block = fmt::format("{}: {}\n", escape_control(inspection.model.source),
+                              escape_control(other->reason));
+  } else {
+    model.block = block(inspection, *inspection.model.config(), m_style);
+  }
+}
+
+std::string InspectText::finish() {
+  std::string text;
+  if (!is_list()) {
+    for (const Model& model : m_models) {
+      text += (model.judged && !text.empty() ? "\n" : "") + model.block;
+    }
+    return text;
+  }
+  text = fmt::format("{:<20} {:<16} {}\n", "softmax scale", "family", "config");
+  for (const Model& model : m_models) {
+    text += model.line;
+  }
+  text += fmt::format("{} models: {} judged, {} not MLA, {} with errors\n", m_models.size(),
+                      m_judged.load(), m_models.size() - m_judged - m_failed, m_failed.load());
   return text;
+}
+
+std::string inspect_text(std::span<const Inspection> inspections, const TerminalStyle& style) {
+  InspectText report(inspections.size(), style);
+  for (std::size_t i = 0; i < inspections.size(); ++i) {
+    report.add(i, inspections[i]);
+  }
+  return report.finish();
 }
 
 } // namespace mla_scale::report
