@@ -41,17 +41,6 @@ private:
   std::vector<Finding> m_findings;
 };
 
-std::vector<std::string> sorted_names(const fs::path& directory) {
-  std::vector<std::string> names;
-  std::error_code failed;
-  for (fs::directory_iterator entry(directory, failed), end; !failed && entry != end;
-       entry.increment(failed)) {
-    names.push_back(entry->path().filename().string());
-  }
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
 using SiblingCheck = std::vector<RuledHit> (*)(const model::MlaConfig&, const json::Value&);
 
 void check_sibling_file(const model::MlaConfig& config, const fs::path& path, SiblingCheck check,
@@ -79,7 +68,8 @@ bool describes_directory(const model::MlaConfig& config) {
 } // namespace
 
 std::vector<Finding> check_across_files(const std::vector<model::LoadedModel>& models,
-                                        std::size_t index, const RuleFilter& filter) {
+                                        std::size_t index, const std::vector<std::string>& names,
+                                        const RuleFilter& filter) {
   const model::MlaConfig* config = models[index].config();
   if (config == nullptr || !config->document || !describes_directory(*config)) {
     return {};
@@ -97,7 +87,6 @@ std::vector<Finding> check_across_files(const std::vector<model::LoadedModel>& m
     }
   }
   const fs::path directory = fs::path(config->source).parent_path();
-  const std::vector<std::string> names = sorted_names(directory);
   const auto has = [&](std::string_view name) {
     return std::binary_search(names.begin(), names.end(), name);
   };

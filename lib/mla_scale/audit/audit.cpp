@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 /// The model files of one directory, or one file that was named.
 struct Group {
   std::vector<model::ModelFile> files;
-  std::vector<std::string> relative_paths;
+  fs::path root; ///< the path below which it was found
   bool is_directory = false;
 };
 
@@ -59,12 +59,12 @@ std::optional<fs::path> only_root(std::span<const fs::path> paths) {
   return fs::is_directory(paths.front(), ignored) ? paths.front() : paths.front().parent_path();
 }
 
-std::vector<Group> find_groups(std::span<const fs::path> paths, bool has_root,
+std::vector<Group> find_groups(std::span<const fs::path> paths, unsigned threads,
                                std::vector<Finding>& failures) {
   std::vector<Group> groups;
   std::set<std::string> seen;
   for (const fs::path& path : paths) {
-    const Result<std::vector<model::ModelFile>> found = model::find_model_files(path);
+    const Result<std::vector<model::ModelFile>> found = model::find_model_files(path, threads);
     if (!found) {
       failures.push_back(input_finding(found.error()));
       failures.back().relative_path = path.generic_string();
@@ -74,15 +74,16 @@ std::vector<Group> find_groups(std::span<const fs::path> paths, bool has_root,
     const bool directory = fs::is_directory(path, ignored);
     std::string previous;
     for (const model::ModelFile& file : *found) {
-      if (!seen.insert(fs::path(file.source).lexically_normal().generic_string()).second) {
+      // What lies below one path differs anyway.
+      if (paths.size() > 1
+          && !seen.insert(fs::path(file.source).lexically_normal().generic_string()).second) {
         continue;
       }
       if (!directory || groups.empty() || previous != file.path) {
-        groups.push_back({{}, {}, directory});
+        groups.push_back({{}, path, directory});
       }
       previous = file.path;
       groups.back().files.push_back(file);
-      groups.back().relative_paths.push_back(relative_path(path, directory, file.source, has_root));
     }
   }
   return groups;
@@ -95,7 +96,21 @@ void append(std::vector<Finding>& to, std::vector<Finding> from, const std::stri
   }
 }
 
-GroupResult audit_group(const Group& group, const Options& options) {
+/// Findings of one model stay together, in the order in which they stand in the file.
+void sort_findings(std::vector<Finding>& findings) {
+  const auto before = [](const Finding& left, const Finding& right) {
+    return std::tie(left.relative_path, left.path, left.position.line, left.position.column,
+                    left.id, left.pointer)
+           < std::tie(right.relative_path, right.path, right.position.line, right.position.column,
+                      right.id, right.pointer);
+  };
+  // Those of sorted groups are mostly sorted.
+  if (!std::is_sorted(findings.begin(), findings.end(), before)) {
+    std::stable_sort(findings.begin(), findings.end(), before);
+  }
+}
+
+GroupResult audit_group(const Group& group, bool only_root, const Options& options) {
   GroupResult result;
   std::vector<model::LoadedModel> loaded;
   for (std::size_t i = 0; i < group.files.size(); ++i) {
@@ -104,7 +119,7 @@ GroupResult audit_group(const Group& group, const Options& options) {
     AuditedModel entry;
     entry.path = model.path;
     entry.source = model.source;
-    entry.relative_path = group.relative_paths[i];
+    entry.relative_path = relative_path(group.root, group.is_directory, model.source, only_root);
     if (const model::MlaConfig* config = model.config()) {
       entry.outcome = AuditedModel::Outcome::mla;
       append(result.findings, check_config(*config, options.filter), entry.relative_path);
@@ -124,23 +139,14 @@ GroupResult audit_group(const Group& group, const Options& options) {
     }
     result.models.push_back(std::move(entry));
   }
-  if (group.is_directory) {
-    for (std::size_t i = 0; i < loaded.size(); ++i) {
-      append(result.findings, check_across_files(loaded, i, options.filter),
-             group.relative_paths[i]);
+  for (std::size_t i = 0; i < loaded.size(); ++i) {
+    if (group.files[i].beside) {
+      append(result.findings, check_across_files(loaded, i, *group.files[i].beside, options.filter),
+             result.models[i].relative_path);
     }
   }
+  sort_findings(result.findings);
   return result;
-}
-
-/// Findings of one model stay together, in the order in which they stand in the file.
-void sort_findings(std::vector<Finding>& findings) {
-  std::stable_sort(findings.begin(), findings.end(), [](const Finding& left, const Finding& right) {
-    return std::tie(left.relative_path, left.path, left.position.line, left.position.column,
-                    left.id, left.pointer)
-           < std::tie(right.relative_path, right.path, right.position.line, right.position.column,
-                      right.id, right.pointer);
-  });
 }
 
 } // namespace
@@ -169,11 +175,11 @@ Audit audit(std::span<const fs::path> paths, const Options& options) {
   Audit audit;
   const std::optional<fs::path> root = only_root(paths);
   audit.root = root.value_or(fs::path());
-  const std::vector<Group> groups = find_groups(paths, root.has_value(), audit.findings);
+  const std::vector<Group> groups = find_groups(paths, options.threads, audit.findings);
   std::vector<GroupResult> results(groups.size());
   std::atomic<std::size_t> done = 0;
   parallel_for(groups.size(), options.threads, [&](std::size_t i) {
-    results[i] = audit_group(groups[i], options);
+    results[i] = audit_group(groups[i], root.has_value(), options);
     if (options.progress) {
       options.progress(++done, groups.size());
     }

@@ -1,7 +1,6 @@
 #include "tables.hpp"
 
 #include <mla_scale/core/text.hpp>
-#include <mla_scale/engines/evaluate.hpp>
 
 #include <fmt/format.h>
 
@@ -11,21 +10,6 @@
 
 namespace mla_scale::audit {
 namespace {
-
-/// The engines that most people run a model with, in the newest state known.
-constexpr std::string_view k_major_engines[] = {"vllm", "transformers", "sglang", "tensorrt-llm",
-                                                "llama.cpp"};
-
-std::vector<engines::EngineValue> major_values(const Subject& subject) {
-  std::vector<engines::EngineValue> values;
-  for (const std::string_view id : k_major_engines) {
-    if (const engines::EngineRule* rule = engines::find_engine_rule(id)) {
-      values.push_back(
-          engines::evaluate(*rule, subject.config, subject.scale ? &*subject.scale : nullptr));
-    }
-  }
-  return values;
-}
 
 /// Engines that come to the same scale.
 struct Camp {
@@ -57,7 +41,7 @@ void engines_disagree(const Subject& subject, Hits& hits) {
   if (!subject.scale) {
     return;
   }
-  const std::vector<engines::EngineValue> values = major_values(subject);
+  const std::vector<engines::EngineValue>& values = subject.major_engines();
   for (const auto& [phase, name] : {std::pair{&engines::EngineValue::prefill, "prefill"},
                                     std::pair{&engines::EngineValue::decode, "decode"}}) {
     const std::vector<Camp> camps = camps_of(values, phase);
@@ -75,7 +59,7 @@ void engines_disagree(const Subject& subject, Hits& hits) {
 }
 
 void engine_fails(const Subject& subject, Hits& hits) {
-  for (const engines::EngineValue& value : major_values(subject)) {
+  for (const engines::EngineValue& value : subject.major_engines()) {
     if (value.error.empty()) {
       continue;
     }

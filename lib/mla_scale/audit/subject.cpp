@@ -1,7 +1,15 @@
 #include <mla_scale/audit/subject.hpp>
-#include <mla_scale/engines/evaluate.hpp>
+
+#include <algorithm>
 
 namespace mla_scale::audit {
+namespace {
+
+constexpr std::string_view k_major_engines[] = {"vllm", "transformers", "sglang", "tensorrt-llm",
+                                                "llama.cpp"};
+
+} // namespace
+
 std::string_view to_string(Severity severity) {
   switch (severity) {
   case Severity::note:
@@ -36,15 +44,26 @@ bool Subject::takes_mscale() const {
          && config.family->rule != model::ScaleRule::never;
 }
 
+const std::vector<engines::EngineValue>& Subject::major_engines() const {
+  if (m_major_engines.empty()) {
+    for (const std::string_view id : k_major_engines) {
+      m_major_engines.push_back(
+          engines::evaluate(*engines::find_engine_rule(id), config, scale ? &*scale : nullptr));
+    }
+  }
+  return m_major_engines;
+}
+
 bool Subject::misses_original_for_vllm() const {
-  const engines::EngineRule* vllm = engines::find_engine_rule("vllm");
-  return vllm != nullptr
-         && engines::evaluate(*vllm, config, scale ? &*scale : nullptr).error
-                == "KeyError: 'original_max_position_embeddings'";
+  const std::vector<engines::EngineValue>& values = major_engines();
+  return std::any_of(values.begin(), values.end(), [](const engines::EngineValue& value) {
+    return value.rule->id == "vllm"
+           && value.error == "KeyError: 'original_max_position_embeddings'";
+  });
 }
 
 Subject make_subject(const model::MlaConfig& config) {
-  Subject subject{config, std::nullopt, std::nullopt, std::nullopt};
+  Subject subject(config);
   if (Result<scale::SoftmaxScale> derived = scale::derive_softmax_scale(config)) {
     subject.scale = *std::move(derived);
   }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <mla_scale/audit/finding.hpp>
+#include <mla_scale/engines/evaluate.hpp>
 #include <mla_scale/json/document.hpp>
 #include <mla_scale/model/mla_config.hpp>
 #include <mla_scale/scale/softmax_scale.hpp>
@@ -13,12 +14,16 @@
 namespace mla_scale::audit {
 
 /// What a rule looks at: one model's config, the JSON behind it and the scale derived from it.
-struct Subject {
+class Subject {
+public:
   const model::MlaConfig& config;
   std::optional<scale::SoftmaxScale> scale; ///< empty when it cannot be derived
   std::optional<json::Value> scope;         ///< the object with the attention keys; empty for GGUF
   std::optional<json::Value> dictionary;    ///< the rope dictionary in use, where there is one
 
+  /// What the engines that most people run a model with compute, in the newest state known. Several
+  /// rules ask; it is evaluated for the first.
+  [[nodiscard]] const std::vector<engines::EngineValue>& major_engines() const;
   /// Member of the scope or of the rope dictionary.
   [[nodiscard]] std::optional<json::Value> key(std::string_view name) const;
   [[nodiscard]] std::optional<json::Value> rope_key(std::string_view name) const;
@@ -29,6 +34,12 @@ struct Subject {
   [[nodiscard]] bool misses_original_for_vllm() const;
   [[nodiscard]] bool is_huggingface() const { return config.format == model::Format::huggingface; }
   [[nodiscard]] bool is_family(std::string_view id) const { return config.family->id == id; }
+
+private:
+  friend Subject make_subject(const model::MlaConfig& config);
+  explicit Subject(const model::MlaConfig& of) : config(of) {}
+
+  mutable std::vector<engines::EngineValue> m_major_engines;
 };
 
 /// Builds what rules look at. `config` must outlive it.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <vector>
@@ -49,6 +50,9 @@ bool drives_a_terminal(std::uint32_t c) {
 } // namespace
 
 std::string escape_control(std::string_view text) {
+  if (std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; })) {
+    return std::string(text); // nearly every text
+  }
   std::string escaped;
   escaped.reserve(text.size());
   for (std::size_t i = 0; i < text.size();) {
@@ -81,7 +85,26 @@ std::string format_number(double value) {
   return fmt::format("{}", value);
 }
 
+namespace {
+
+/// One bit for each letter that occurs; some share one.
+std::uint64_t letters_of(std::string_view text) {
+  std::uint64_t letters = 0;
+  for (const char c : text) {
+    letters |= std::uint64_t{1} << (static_cast<unsigned char>(c) % 64U);
+  }
+  return letters;
+}
+
+} // namespace
+
 std::size_t edit_distance(std::string_view left, std::string_view right, std::size_t limit) {
+  // An edit takes away one letter at most and brings one at most.
+  const auto differing =
+      static_cast<std::size_t>(std::popcount(letters_of(left) ^ letters_of(right)));
+  if ((differing + 1) / 2 > limit) {
+    return (differing + 1) / 2;
+  }
   std::vector<std::size_t> before(right.size() + 1);
   std::vector<std::size_t> previous(right.size() + 1);
   std::vector<std::size_t> current(right.size() + 1);

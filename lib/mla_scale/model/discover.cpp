@@ -110,9 +110,10 @@ struct Listing {
   bool exists = false;
   bool readable = false;
   std::pair<dev_t, ino_t> identity;
-  std::vector<std::string> models;      ///< files, by name
-  std::vector<std::string> directories; ///< by name, without hidden ones
-  std::vector<std::string> links;       ///< linked directories, likewise
+  std::shared_ptr<const std::vector<std::string>> all; ///< everything in it, by name
+  std::vector<std::string> models;                     ///< files, by name
+  std::vector<std::string> directories;                ///< by name, without hidden ones
+  std::vector<std::string> links;                      ///< linked directories, likewise
 };
 
 Listing list(const fs::path& directory) {
@@ -124,11 +125,13 @@ Listing list(const fs::path& directory) {
   }
   listing.identity = {status.st_dev, status.st_ino};
   std::error_code failed;
+  std::vector<std::string> all;
   std::vector<std::string> names;
   for (fs::directory_iterator entry(directory, failed), end; !failed && entry != end;
        entry.increment(failed)) {
     std::error_code ignored;
     std::string name = entry->path().filename().string();
+    all.push_back(name);
     if (!entry->is_directory(ignored)) {
       names.push_back(std::move(name));
     } else if (!name.starts_with('.')) {
@@ -141,6 +144,10 @@ Listing list(const fs::path& directory) {
     std::sort(listing.directories.begin(), listing.directories.end());
     std::sort(listing.links.begin(), listing.links.end());
     listing.models = model_files_in(names, directory);
+    if (!listing.models.empty()) {
+      std::sort(all.begin(), all.end());
+      listing.all = std::make_shared<const std::vector<std::string>>(std::move(all));
+    }
   }
   return listing;
 }
@@ -159,7 +166,7 @@ void walk(const fs::path& directory, const Listing& listing, std::size_t depth, 
     return;
   }
   for (const std::string& name : listing.models) {
-    state.found.push_back({directory.string(), (directory / name).string()});
+    state.found.push_back({directory.string(), (directory / name).string(), listing.all});
   }
   if (!listing.models.empty()) {
     return;

@@ -4,6 +4,7 @@
 #include <mla_scale/model/mla_config.hpp>
 
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
@@ -15,6 +16,8 @@ struct ModelFile {
   std::string
       path; ///< the model as the user would name it: its directory when there is one, else the file
   std::string source; ///< the file to read; "-" for standard input
+  /// Everything in its directory, sorted, where that directory was searched; else null.
+  std::shared_ptr<const std::vector<std::string>> beside = nullptr;
 };
 
 /// One model file and what became of it.
