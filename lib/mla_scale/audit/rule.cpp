@@ -27,12 +27,16 @@ std::span<const Rule> rules() {
 }
 
 const Rule* find_rule(std::string_view id_or_slug) {
-  for (const Rule& rule : rules()) {
-    if (rule.id == id_or_slug || rule.slug == id_or_slug) {
-      return &rule;
-    }
+  const std::span<const Rule> all = rules();
+  const auto by_id =
+      std::lower_bound(all.begin(), all.end(), id_or_slug,
+                       [](const Rule& rule, std::string_view id) { return rule.id < id; });
+  if (by_id != all.end() && by_id->id == id_or_slug) {
+    return &*by_id;
   }
-  return nullptr;
+  const auto by_slug = std::find_if(all.begin(), all.end(),
+                                    [&](const Rule& rule) { return rule.slug == id_or_slug; });
+  return by_slug != all.end() ? &*by_slug : nullptr;
 }
 
 } // namespace mla_scale::audit

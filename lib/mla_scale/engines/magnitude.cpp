@@ -239,11 +239,10 @@ Magnitude find_magnitude(const EngineRule& rule, const MlaConfig& config, const 
     return magnitude;
   }
   magnitude.weight = weight_of(rule, view);
-  const std::string weight_reason = weight_words(rule, view, magnitude.weight);
   // With a weight of 0 an open gate would change nothing.
   const std::string beside =
       magnitude.weight == 0 && scale::magnitude_of(config).applies() && view.unseen.empty()
-          ? " and " + weight_reason
+          ? " and " + weight_words(rule, view, magnitude.weight)
           : "";
   magnitude.closed = closed_because(rule, config, view);
   if (!magnitude.closed.empty()) {
@@ -270,7 +269,8 @@ Magnitude find_magnitude(const EngineRule& rule, const MlaConfig& config, const 
   const double factor = factor_of(rule, view, magnitude);
   if (magnitude.error.empty()) {
     magnitude.g = scale::yarn_magnitude(factor, magnitude.weight);
-    magnitude.reason = applied_because(rule, config, view, weight_reason);
+    magnitude.reason =
+        applied_because(rule, config, view, weight_words(rule, view, magnitude.weight));
   }
   return magnitude;
 }

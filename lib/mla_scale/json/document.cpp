@@ -386,15 +386,26 @@ std::string_view Value::key() const {
   return m_store->node(m_index).key;
 }
 
-std::string Value::pointer() const {
+void Value::append_pointer(std::string& text) const {
   const Node& node = m_store->node(m_index);
   if (node.parent == k_none) {
-    return {};
+    return;
   }
-  const bool member = m_store->node(node.parent).kind == Kind::object;
-  const std::string token =
-      member ? escape_pointer(node.key) : std::to_string(node.index_in_parent);
-  return Value(m_store, node.parent).pointer() + "/" + token;
+  Value(m_store, node.parent).append_pointer(text);
+  text += '/';
+  if (m_store->node(node.parent).kind != Kind::object) {
+    text += std::to_string(node.index_in_parent);
+  } else if (node.key.find_first_of("~/") == std::string_view::npos) {
+    text += node.key;
+  } else {
+    text += escape_pointer(node.key);
+  }
+}
+
+std::string Value::pointer() const {
+  std::string text;
+  append_pointer(text);
+  return text;
 }
 
 std::string Value::excerpt(std::size_t limit) const {

@@ -69,6 +69,7 @@ private:
   friend class Document;
   struct Store;
   Value(const Store* store, std::uint32_t index) : m_store(store), m_index(index) {}
+  void append_pointer(std::string& text) const;
 
   const Store* m_store;
   std::uint32_t m_index;

@@ -1,19 +1,25 @@
 #include "tokens.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 namespace mla_scale::json {
 namespace {
 
-constexpr std::string_view k_between_tokens = " \t\r\n,:";
-constexpr std::string_view k_after_scalar = " \t\r\n,:]}";
+constexpr bool is_between_tokens(char c) {
+  return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == ',' || c == ':';
+}
+
+constexpr bool is_bracket(char c) {
+  return c == '{' || c == '}' || c == '[' || c == ']';
+}
 
 } // namespace
 
 std::size_t TokenCursor::next() {
-  const std::size_t start =
-      std::min(m_text.find_first_not_of(k_between_tokens, m_offset), m_text.size());
+  std::size_t start = m_offset;
+  while (start < m_text.size() && is_between_tokens(m_text[start])) {
+    ++start;
+  }
   m_offset = start;
   if (start == m_text.size()) {
     return start;
@@ -25,10 +31,13 @@ std::size_t TokenCursor::next() {
       at += m_text[at] == '\\' ? 2U : 1U;
     }
     m_offset = std::min(at + 1, m_text.size());
-  } else if (std::strchr("{}[]", lead) != nullptr) {
+  } else if (is_bracket(lead)) {
     m_offset = start + 1;
   } else {
-    m_offset = std::min(m_text.find_first_of(k_after_scalar, start), m_text.size());
+    while (m_offset < m_text.size() && !is_between_tokens(m_text[m_offset])
+           && m_text[m_offset] != ']' && m_text[m_offset] != '}') {
+      ++m_offset;
+    }
   }
   return start;
 }

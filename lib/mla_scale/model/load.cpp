@@ -48,6 +48,18 @@ std::optional<Format> detect(const json::Value& root) {
   return std::nullopt;
 }
 
+Outcome read_format(Format format, const ModelFile& file,
+                    const std::shared_ptr<const json::Document>& document) {
+  Outcome outcome = format == Format::mistral    ? read_mistral(file, document)
+                    : format == Format::deepseek ? read_deepseek(file, document)
+                                                 : read_huggingface(file, document);
+  // Published configs of other kinds hold Infinity (Nemotron-H); one that is judged must not.
+  if (!std::holds_alternative<NotMla>(outcome) && document->non_finite()) {
+    outcome = *document->non_finite();
+  }
+  return outcome;
+}
+
 Outcome read_document(const ModelFile& file, std::string text) {
   json::Limits limits;
   limits.allow_non_finite = true;
@@ -69,14 +81,7 @@ Outcome read_document(const ModelFile& file, std::string text) {
     error.kind = ErrorKind::unsupported;
     return error;
   }
-  Outcome outcome = *format == Format::mistral    ? read_mistral(file, document)
-                    : *format == Format::deepseek ? read_deepseek(file, document)
-                                                  : read_huggingface(file, document);
-  // Published configs of other kinds hold Infinity (Nemotron-H); one that is judged must not.
-  if (!std::holds_alternative<NotMla>(outcome) && document->non_finite()) {
-    return *document->non_finite();
-  }
-  return outcome;
+  return read_format(*format, file, document);
 }
 
 Outcome read(const ModelFile& file) {

@@ -23,13 +23,12 @@ std::string painted(Severity severity, const TerminalStyle& style) {
 }
 
 std::string finding_text(const Finding& finding, const TerminalStyle& style) {
-  const std::string head = fmt::format(
-      "{}: {} {} [{}]: ", style.bold(place(escape_control(finding.path), finding.position)),
-      painted(finding.severity, style), finding.id, finding.slug);
-  std::string text = head + escape_control(finding.message) + "\n";
   const std::string at =
-      finding.pointer.empty() ? "" : fmt::format("at {}; ", escape_control(finding.pointer));
-  return text + style.dim(fmt::format("  {}see mla-scale explain {}", at, finding.id)) + "\n";
+      finding.pointer.empty() ? "" : "at " + escape_control(finding.pointer) + "; ";
+  return fmt::format(
+      "{}: {} {} [{}]: {}\n{}\n", style.bold(place(escape_control(finding.path), finding.position)),
+      painted(finding.severity, style), finding.id, finding.slug, escape_control(finding.message),
+      style.dim("  " + at + "see mla-scale explain " + finding.id));
 }
 
 std::string counted(std::size_t count, std::string_view what) {
