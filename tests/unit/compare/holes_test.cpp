@@ -180,7 +180,12 @@ TEST_CASE("one bad head, row or tail page among many is seen (global metrics)", 
 TEST_CASE("inputs with NaN are not blamed on the kernel", "[holes]") {
   kernel::Run run = healthy();
   run.q[static_cast<std::size_t>(50 * 4 * 192)] = std::nan("");
-  CHECK(judged(run.capture()).verdict == Verdict::inconclusive);
+  const Judgement judgement = judged(run.capture());
+  CHECK(judgement.verdict == Verdict::inconclusive);
+  // One element of one query is one row of one head.
+  CHECK(judgement.reasons
+        == std::vector<std::string>{"the captured inputs give no finite attention for 1 rows: they "
+                                    "hold NaN or infinities"});
 }
 
 TEST_CASE("vLLM's own unit test accepts 576^-1/2 and this does not", "[holes]") {
