@@ -183,6 +183,17 @@ FitDirections directions(std::initializer_list<std::array<double, 3>> columns) {
 
 } // namespace
 
+std::vector<FitSource> sources_of(const Sample& sample) {
+  std::vector<FitSource> sources;
+  if (sample.any_lse) {
+    sources.push_back(FitSource::lse);
+  }
+  if (sample.any_out) {
+    sources.push_back(FitSource::out);
+  }
+  return sources;
+}
+
 FitDirections along_scale() {
   return directions({{1, 1, 0}});
 }

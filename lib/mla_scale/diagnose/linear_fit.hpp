@@ -42,6 +42,9 @@ struct LinearFit {
 
 enum class FitSource { out, lse };
 
+/// Those that the sample has, lse first.
+[[nodiscard]] std::vector<FitSource> sources_of(const Sample& sample);
+
 /// Fits from `start`; the mechanism's own factors are multiplied by what is fitted. Nothing when no
 /// row tells anything. `iterations` bounds the steps.
 [[nodiscard]] std::optional<LinearFit>

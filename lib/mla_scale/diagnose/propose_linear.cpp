@@ -29,17 +29,6 @@ constexpr double k_many_errors = 6.0;
 /// An output that is smaller still is no output.
 constexpr double k_no_gain = 1e-4;
 
-std::vector<FitSource> sources(const Context& context) {
-  std::vector<FitSource> result;
-  if (context.sample.any_lse) {
-    result.push_back(FitSource::lse);
-  }
-  if (context.sample.any_out) {
-    result.push_back(FitSource::out);
-  }
-  return result;
-}
-
 std::string fit_text(double scale, double error, double expected, FitSource source) {
   return fmt::format("fitted scale {:.7g} ± {:.1g} from {}, {:.5g} times the expected {:.7g}",
                      scale, error, source == FitSource::lse ? "lse" : "out", scale / expected,
@@ -331,7 +320,7 @@ void propose_dropped_part(const Context& context, std::vector<Candidate>& candid
 
 std::vector<Proposer> linear_proposers(const Context& context) {
   std::vector<Proposer> proposers;
-  for (const auto source : sources(context)) {
+  for (const auto source : sources_of(context.sample)) {
     auto starts = scale_starts(context.predictor, context.reference, context.probe, source,
                                context.threads());
     starts.push_back(1.0);

@@ -1,15 +1,109 @@
 #include <mla_scale/diagnose/candidate.hpp>
+#include <mla_scale/diagnose/linear_fit.hpp>
+#include <mla_scale/diagnose/named_scale.hpp>
 #include <mla_scale/diagnose/scale_candidates.hpp>
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
+#include <utility>
 
 // Two code paths in one row: the cached context attended to with one scale, the new tokens with
 // another, and the two merged rightly.
 
 namespace mla_scale::diagnose {
+
+namespace {
+
+/// One of the two phases has another scale: which, and the fit of it.
+struct Phase {
+  bool in_context = false;
+  std::shared_ptr<const LogitSet> logits; ///< of split_by_phase()
+  std::optional<LinearFit> fit;
+
+  [[nodiscard]] const char* name() const { return in_context ? "cached context" : "new tokens"; }
+  [[nodiscard]] double ratio() const { return in_context ? fit->factors.nope : fit->factors.rope; }
+};
+
+/// The logits with those of the cached context as one part and those of the new tokens as the
+/// other, so that a fit of the factor on one part is a fit of the scale of one phase.
+std::shared_ptr<const LogitSet> split_by_phase(const Sample& sample) {
+  auto split = std::make_shared<LogitSet>(*sample.logits);
+  for (const Row& row : sample.rows) {
+    for (std::size_t key = 0; key < row.keys; ++key) {
+      double& context = split->nope[row.offset + key];
+      double& fresh = split->rope[row.offset + key];
+      (key < row.prefix ? context : fresh) = context + fresh;
+      (key < row.prefix ? fresh : context) = 0.0;
+    }
+  }
+  return split;
+}
+
+std::optional<LinearFit> fit_phase(const Context& context, const Phase& phase, FitSource source) {
+  Mechanism mechanism = context.reference;
+  mechanism.logits = phase.logits;
+  std::vector<Factors> starts;
+  for (const double start : {1.0, 0.5, 0.2, 2.0, 5.0}) {
+    starts.push_back(phase.in_context ? Factors{start, 1.0, 1.0} : Factors{1.0, start, 1.0});
+  }
+  return fit_from_starts(context.predictor, mechanism, context.probe, context.fit, source,
+                         phase.in_context ? along_nope() : along_rope(), starts);
+}
+
+Candidate scale_of_phase(const Context& context, const Phase& phase, const NamedScale& scale,
+                         const std::string& id) {
+  const double ratio = scale.softmax_scale / scale.expected;
+  Candidate candidate;
+  candidate.mechanism = with_factors(
+      context.reference, phase.in_context ? Factors{ratio, 1.0, 1.0} : Factors{1.0, ratio, 1.0});
+  candidate.mechanism.logits = phase.logits;
+  candidate.cost = 2.0 + k_cost_of_scan;
+  candidate.effect = std::abs(ratio - 1.0);
+  auto parameters = scale_parameters(scale);
+  parameters.push_back({"where", std::string(phase.name())});
+  const std::string form = scale.formula.empty() ? "" : fmt::format(" ({})", scale.formula);
+  candidate.parts.push_back(
+      {id, std::move(parameters),
+       fmt::format("keys of the {} have scale {:.7g}{}, the others the expected; fitted {:.7g} ± "
+                   "{:.1g}{}",
+                   phase.name(), scale.softmax_scale, form, scale.fitted, scale.standard_error,
+                   engines_that_compute(context.expectation, scale.softmax_scale))});
+  return candidate;
+}
+
+void name_phase(const Context& context, const Phase& phase, FitSource source,
+                std::vector<Candidate>& candidates) {
+  constexpr double k_smallest_change = 3e-5;
+  constexpr double k_many_errors = 6.0;
+  constexpr double k_near = 2e-2;
+  const double expected = context.reference.scale;
+  const double ratio = phase.ratio();
+  const double error = std::hypot(phase.fit->standard_errors.front(),
+                                  source == FitSource::out ? context.scale_bias : 0.0);
+  if (!(ratio > 0.0)
+      || std::abs(ratio - 1.0) < std::max(k_smallest_change, k_many_errors * error)) {
+    return;
+  }
+  NamedScale scale{ratio * expected, expected, "", ratio * expected, error * expected};
+  candidates.push_back(scale_of_phase(context, phase, scale, "scale.other"));
+  candidates.back().cost += k_cost_of_number;
+  candidates.back().distance_error = error / ratio;
+  for (const auto& named : scale_candidates(context.expectation)) {
+    const double distance = std::abs(std::log(named.value / (ratio * expected)));
+    if (distance < std::max(k_near, k_many_errors * error / ratio)) {
+      scale.softmax_scale = named.value;
+      scale.formula = named.formula;
+      candidates.push_back(scale_of_phase(context, phase, scale, named.id));
+      candidates.back().distance = distance;
+      candidates.back().distance_error = error / ratio;
+    }
+  }
+}
+
+} // namespace
 
 void propose_phases(const Context& context, std::vector<Candidate>& candidates) {
   const bool prefix = std::any_of(context.rows.begin(), context.rows.end(), [&](std::size_t row) {
@@ -18,32 +112,14 @@ void propose_phases(const Context& context, std::vector<Candidate>& candidates) 
   if (!prefix) {
     return;
   }
-  for (const auto& named : scale_candidates(context.expectation)) {
-    const double ratio = named.value / context.reference.scale;
-    for (const bool in_context : {true, false}) {
-      Candidate candidate;
-      candidate.mechanism = context.reference;
-      candidate.mechanism.bend = [ratio, in_context](const Row& row, std::span<double> logits) {
-        const auto boundary = std::min(row.prefix, logits.size());
-        const auto part = in_context ? logits.first(boundary) : logits.subspan(boundary);
-        for (double& logit : part) {
-          logit *= ratio;
-        }
-        hide_future(row, logits);
-      };
-      const std::string where = in_context ? "cached context" : "new tokens";
-      candidate.cost = 2.0 + k_cost_of_scan;
-      candidate.effect = std::abs(ratio - 1.0);
-      candidate.parts.push_back(
-          {named.id,
-           {{"softmax_scale", named.value},
-            {"expected", context.reference.scale},
-            {"ratio", ratio},
-            {"formula", named.formula},
-            {"where", where}},
-           fmt::format("keys of the {} have scale {:.7g} ({}), the others the expected", where,
-                       named.value, named.formula)});
-      candidates.push_back(std::move(candidate));
+  const auto logits = split_by_phase(context.sample);
+  for (const bool in_context : {true, false}) {
+    for (const auto source : sources_of(context.sample)) {
+      Phase phase{in_context, logits, {}};
+      phase.fit = fit_phase(context, phase, source);
+      if (phase.fit) {
+        name_phase(context, phase, source, candidates);
+      }
     }
   }
 }

@@ -113,6 +113,8 @@ TEST_CASE("the numbers of a finding are those that were injected") {
     double value;
   };
   const Injected all[] = {
+      {"scale.other:context", "ratio", 0.688}, // 0.7 % from ln 2
+      {"scale.other:new_tokens", "ratio", 1.25},
       {"rope.magnitude", "cos_sin_factor", 1.37},
       {"rope.positions_shifted", "shift", 1.0},
       {"lse.base2", "factor", 1.0 / std::log(2.0)},

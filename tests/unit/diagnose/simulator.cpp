@@ -453,7 +453,8 @@ std::vector<std::string> bugs(const Settings& settings) {
          "lse.max_export", "lse.max_export:sum", "scale.latent_width+lse.base2"});
   }
   if (settings.prefix > 0) {
-    add({"merge.context_dropped", "mask.top_left", "scale.latent_width:context"});
+    add({"merge.context_dropped", "mask.top_left", "scale.latent_width:context",
+         "scale.other:context", "scale.other:new_tokens"});
   }
   if (settings.before_rope && settings.prefix > 0) {
     add({"rope.positions_shifted:restart"});

@@ -53,10 +53,24 @@ void other_key_of_later_rows(Kernel& kernel, After& /*after*/) {
   set_scale_of_later_rows(kernel, scale_of(kernel.settings(), "scale.mscale_wrong_key"));
 }
 
+void set_scale_of_phase(Kernel& kernel, bool in_context, double wrong) {
+  kernel.row_scale = [in_context, wrong, right = kernel.scale,
+                      prefix = kernel.prefix()](std::size_t, std::size_t j) {
+    return (j < prefix) == in_context ? wrong : right;
+  };
+}
+
 void wrong_scale_of_context(Kernel& kernel, After& /*after*/) {
-  const double wrong = scale_of(kernel.settings(), "scale.latent_width");
-  kernel.row_scale = [wrong, right = kernel.scale, prefix = kernel.prefix()](
-                         std::size_t, std::size_t j) { return j < prefix ? wrong : right; };
+  set_scale_of_phase(kernel, true, scale_of(kernel.settings(), "scale.latent_width"));
+}
+
+/// Near ln 2, and not ln 2.
+void other_scale_of_context(Kernel& kernel, After& /*after*/) {
+  set_scale_of_phase(kernel, true, 0.688 * kernel.scale);
+}
+
+void other_scale_of_new_tokens(Kernel& kernel, After& /*after*/) {
+  set_scale_of_phase(kernel, false, 1.25 * kernel.scale);
 }
 
 void nope_of_keys_larger(Kernel& kernel, After& /*after*/) {
@@ -313,6 +327,8 @@ bool apply_variant(Kernel& kernel, const std::string& bug, After& after) {
       {"scale.latent_width:rows", wrong_scale_of_later_rows},
       {"scale.mscale_wrong_key:rows", other_key_of_later_rows},
       {"scale.latent_width:context", wrong_scale_of_context},
+      {"scale.other:context", other_scale_of_context},
+      {"scale.other:new_tokens", other_scale_of_new_tokens},
       {"latent.gain:keys", nope_of_keys_larger},
       {"rope.interleave_swapped:q", queries_in_other_pairs},
       {"rope.interleave_swapped:k", keys_in_other_pairs},
