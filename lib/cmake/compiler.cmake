@@ -16,6 +16,13 @@ if(MLA_SCALE_SANITIZE)
   target_link_options(mla_scale_compiler INTERFACE -fsanitize=${MLA_SCALE_SANITIZE})
 endif()
 
+# Of what only drives the library: under sanitizers its own speed is worth less than the time to compile it.
+function(mla_scale_compile_fast target)
+  if(MLA_SCALE_SANITIZE)
+    target_compile_options(${target} PRIVATE -O0)
+  endif()
+endfunction()
+
 # Not for whoever only builds it: an optimising g++ 12 warns of what is no mistake, in pages of the library's templates.
 add_library(mla_scale_warnings INTERFACE)
 if(MLA_SCALE_DEVELOPER_MODE)
@@ -32,7 +39,8 @@ if(MLA_SCALE_TIDY)
 endif()
 function(mla_scale_tidy target)
   if(MLA_SCALE_TIDY)
-    set_target_properties(${target} PROPERTIES CXX_CLANG_TIDY "${CLANG_TIDY};--quiet")
+    set_target_properties(
+      ${target} PROPERTIES CXX_CLANG_TIDY "${PROJECT_SOURCE_DIR}/lib/cmake/clang_tidy.sh;${CLANG_TIDY};--quiet")
   endif()
 endfunction()
 
