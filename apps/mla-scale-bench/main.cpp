@@ -124,7 +124,7 @@ void Bench::programs() {
     return;
   }
   const ManyConfigs configs(m_options.model, m_options.smoke ? 50 : 10000);
-  add(configs_group(configs, m_options.threads));
+  add(configs_group(configs, m_options.threads, m_options.tool));
   if (!m_options.tool.empty()) {
     add(startup_group(m_options.tool, m_options.model));
   }
@@ -180,7 +180,8 @@ int main(int argc, char** argv) {
                  "One kind of measurement: attention, scaling, programs or costs")
       ->check(CLI::IsMember({"attention", "scaling", "programs", "costs"}));
   app.add_option("--model", options.model, "Model directory for the config measurements");
-  app.add_option("--tool", options.tool, "The mla-scale program, to measure its start");
+  app.add_option("--tool", options.tool,
+                 "The mla-scale program, to measure its start and its reports");
   app.add_option("--python", options.python, "Python with NumPy or PyTorch to compare with");
   app.add_option("--script", options.script, "compare.py of this directory");
   app.add_option("--python-seconds", options.python_seconds,

@@ -73,7 +73,7 @@ ManyConfigs::~ManyConfigs() {
   fs::remove_all(m_directory, ignored);
 }
 
-Group configs_group(const ManyConfigs& configs, unsigned threads) {
+Group configs_group(const ManyConfigs& configs, unsigned threads, const fs::path& tool) {
   Group group{fmt::format("{} configs", configs.count()), "configs", {}};
   const fs::path directory = configs.directory();
   const double work = configs.count();
@@ -99,6 +99,15 @@ Group configs_group(const ManyConfigs& configs, unsigned threads) {
            static_cast<void>(json::Document::parse(std::move(*text), file.source));
          }
        })});
+  if (!tool.empty()) {
+    for (const char* command : {"inspect", "audit"}) {
+      group.contenders.push_back(
+          {fmt::format("mla-scale {}, the program", command), work,
+           [run = std::vector<std::string>{tool.string(), command, directory.string()}] {
+             start(run);
+           }});
+    }
+  }
   group.contenders.push_back(
       {"find only", work, [directory] { static_cast<void>(model::find_model_files(directory)); }});
   return group;

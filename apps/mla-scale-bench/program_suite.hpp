@@ -22,8 +22,10 @@ private:
   int m_count;
 };
 
-/// What inspecting many configs costs against only finding, reading and parsing them.
-[[nodiscard]] Group configs_group(const ManyConfigs& configs, unsigned threads);
+/// What inspecting many configs costs against only finding, reading and parsing them; with `tool`
+/// not empty also the program's inspect and audit, reports and all.
+[[nodiscard]] Group configs_group(const ManyConfigs& configs, unsigned threads,
+                                  const std::filesystem::path& tool);
 
 /// Starts of the program `tool`, against starts of /bin/true.
 [[nodiscard]] Group startup_group(const std::filesystem::path& tool,
