@@ -134,7 +134,9 @@ TEST_CASE("each head's scale has its place, its error and the expected scale bes
   fit.softmax_scale = 0.1;
   fit.standard_error = 0.001;
   fit.by_head = {{0, 0.09, 0.005, true}, {1, 0.11, 0.01, true}, {5, 0.10, 0.002, false}};
-  const Markup markup = figure(html::scale_plot(fit, 0.1, html::NamedScale{k_hostile, 0.095}));
+  const std::string drawn = html::scale_plot(fit, 0.1, html::NamedScale{k_hostile, 0.095});
+  CHECK(drawn.find("class=\"error\"") < drawn.find("<circle")); // dots lie on top of all bars
+  const Markup markup = figure(drawn);
   const auto circles = markup.named("circle");
   REQUIRE(circles.size() == 3);
   CHECK(circles[0].text == "head 0: 0.09 ± 0.005");
@@ -149,9 +151,11 @@ TEST_CASE("each head's scale has its place, its error and the expected scale bes
     const std::string& d = path.attributes.at("d");
     if (path.attributes.at("class") == "expected") {
       expected = std::stod(d.substr(d.find(' ')));
-    } else if (path.attributes.at("class") == "measured") {
-      const std::size_t v = d.find('V');
-      bars.push_back(std::abs(std::stod(d.substr(d.find(' '))) - std::stod(d.substr(v + 1))));
+    } else if (path.attributes.at("class") == "error") {
+      for (std::size_t v = d.find('V'); v != std::string::npos; v = d.find('V', v + 1)) {
+        const double from = std::stod(d.substr(d.rfind(' ', v)));
+        bars.push_back(std::abs(from - std::stod(d.substr(v + 1))));
+      }
     }
   }
   CHECK(expected == Approx((low + high) / 2).margin(0.02));
