@@ -347,12 +347,25 @@ bool fits(const ScaleFit& fit, double softmax_scale) {
                 <= k_many_errors * fit.standard_error + k_float32_scale * std::abs(softmax_scale);
 }
 
-/// The level without coarse logits that a capture meets at the scale fitted to it, when that is not
-/// the problem's: rounded logits would have left their noise at every scale.
+/// True when a wrong scale may look like what this level does: noise of logits, or a lean.
+bool may_hide_a_scale(Level level) {
+  return changes_lse(level) || level == Level::flash_cut;
+}
+
+/// True when `fitted`, the level met at a fitted scale, says that the scale was wrong and `taken`
+/// hid it: rounded logits would have left their noise, and cut probabilities their lean, at every
+/// scale.
+bool shows_hidden_scale(Level fitted, Level taken) {
+  return taken == Level::flash_cut ? fitted != Level::flash_cut && !has_coarse_logits(fitted)
+                                   : !changes_lse(fitted);
+}
+
+/// The level that a capture meets at the scale fitted to it, when that is not the problem's and the
+/// level taken hid the difference.
 std::optional<Level> finer_level(const reference::Problem& problem, const tensor::Capture& capture,
                                  const JudgeOptions& options, const Judgement& judgement) {
   const std::optional<ScaleFit>& fit = judgement.fit;
-  if (judgement.verdict != Verdict::match || !changes_lse(judgement.level) || !fit
+  if (judgement.verdict != Verdict::match || !may_hide_a_scale(judgement.level) || !fit
       || !fit->converged || fit->rows < k_telling_rows || fits(*fit, problem.softmax_scale)) {
     return std::nullopt;
   }
@@ -361,7 +374,8 @@ std::optional<Level> finer_level(const reference::Problem& problem, const tensor
   JudgeOptions without_rivals = options;
   without_rivals.rivals.clear();
   const auto again = judge_with(fitted, capture, without_rivals);
-  const bool finer = again && again->verdict == Verdict::match && !changes_lse(again->level);
+  const bool finer = again && again->verdict == Verdict::match
+                     && shows_hidden_scale(again->level, judgement.level);
   return finer ? std::optional(again->level) : std::nullopt;
 }
 

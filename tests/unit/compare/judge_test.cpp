@@ -324,3 +324,27 @@ TEST_CASE("probabilities cut to bf16 are told from rounded ones and from a gain"
     CHECK(judged(run).verdict == Verdict::mismatch);
   }
 }
+
+TEST_CASE("a scale wrong by 0.1 % is no cut of probabilities, whichever side it errs on",
+          "[compare]") {
+  // Too large a scale takes from small probabilities as a cut does; S=192, 4 heads, out alone.
+  for (const double deviation : {0.55, 1.0}) {
+    kernel::Run run = kernel::inputs({192, 192, 4}, deviation);
+    for (const bool cuts : {false, true}) {
+      kernel::Kernel kernel{k_scale};
+      kernel.probability = cuts ? kernel::cut_to_bf16 : kernel::to_bf16;
+      kernel::attend(run, kernel);
+      run.lse.clear();
+      INFO("deviation " << deviation << (cuts ? ", cut" : ""));
+      CHECK(judged(run).verdict == Verdict::match);
+      CHECK((judged(run).level == Level::flash_cut) == cuts);
+    }
+    for (const double ratio :
+         {0.998, 0.9985, 0.9988, 0.999, 1.0005, 1.0008, 1.001, 1.0012, 1.0015, 1.002}) {
+      INFO("deviation " << deviation << ", ratio " << ratio);
+      kernel::attend(run, {k_scale * ratio});
+      run.lse.clear();
+      CHECK(judged(run).verdict == Verdict::mismatch);
+    }
+  }
+}
