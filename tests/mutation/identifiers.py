@@ -80,7 +80,7 @@ ROWS = {
         Row("rope.interleave_swapped", "mixed ? second % half : pair", "mixed ? first % half : pair"),
         Row("rope.positions_shifted", "position + rotation.shift", "position - rotation.shift"),
     ],
-    "diagnose/propose_rope.cpp": [
+    "diagnose/rope_variants.cpp": [
         Row("rope.interleave_swapped", "right.pairing == Pairing::interleaved ? Pairing::halves : Pairing::interleaved",
             "right.pairing == Pairing::interleaved ? Pairing::mixed : Pairing::halves"),
         Row("rope.interleave_swapped", '", in q alone", swapped, right', '", in q alone", right, swapped'),
@@ -90,8 +90,12 @@ ROWS = {
         Row("rope.not_applied", "none.frequencies.clear()", "none.frequencies = rotary.plain_inverse_frequencies"),
         Row("rope.not_applied", '"q as before RoPE", none, right', '"q as before RoPE", right, none'),
         Row("rope.not_applied", '"k as before RoPE", right, none', '"k as before RoPE", none, right'),
+    ],
+    "diagnose/before_rope.cpp": [
+        Row("rope.positions_shifted", "moved.shift += restart", "moved.shift -= restart"),
+    ],
+    "diagnose/propose_rope.cpp": [
         Row("rope.positions_shifted", "shifted.query.shift = best[at].second", "shifted.key.shift = best[at].second"),
-        Row("rope.positions_shifted", "(moved ? static_cast<double>(prefix) : 0.0)", "(moved ? -static_cast<double>(prefix) : 0.0)"),
     ],
     "diagnose/explain_lse.cpp": [
         Row("lse.base2", "base_two(rules[at].expected, std::numbers::log2e", "base_two(rules[at].expected, std::numbers::ln10"),

@@ -3,6 +3,7 @@
 #include <mla_scale/check/expectation.hpp>
 #include <mla_scale/check/notes.hpp>
 #include <mla_scale/check/pose.hpp>
+#include <mla_scale/diagnose/captured_rotation.hpp>
 #include <mla_scale/diagnose/judged.hpp>
 
 #include <fmt/format.h>
@@ -133,6 +134,9 @@ Result<Check> check_as_read(const model::MlaConfig& config, const scale::Softmax
   }
   add_doubts(check);
   add_notes(check, geometry);
+  for (std::string& line : diagnose::rope_contradictions(*problem, check.capture, expectation)) {
+    check.judgement.notes.push_back(std::move(line));
+  }
   if (options.diagnose) {
     auto diagnosis =
         diagnose::diagnose_judged(*problem, check.capture, expectation, check.judgement);

@@ -10,11 +10,13 @@
 
 namespace mla_scale {
 
+unsigned threads_or_all(unsigned threads) {
+  return threads != 0 ? threads : std::max(1U, std::thread::hardware_concurrency());
+}
+
 void parallel_for(std::size_t count, unsigned threads,
                   const std::function<void(std::size_t)>& body) {
-  const unsigned wanted =
-      threads != 0 ? threads : std::max(1U, std::thread::hardware_concurrency());
-  const std::size_t workers = std::min<std::size_t>(wanted, count);
+  const std::size_t workers = std::min<std::size_t>(threads_or_all(threads), count);
   std::atomic<std::size_t> next{0};
   std::exception_ptr failure;
   std::mutex failure_guard;

@@ -1,5 +1,6 @@
 #include <mla_scale/core/parallel.hpp>
 #include <mla_scale/diagnose/compose.hpp>
+#include <mla_scale/diagnose/named_scale.hpp>
 #include <mla_scale/diagnose/scale_candidates.hpp>
 
 #include <fmt/format.h>
@@ -40,11 +41,7 @@ std::vector<Explanation> explain_beside(const Context& context, const ScaleCandi
   }
   propose_extra_mass(moved, candidates);
   const Part part{
-      named.id,
-      {{"softmax_scale", named.value},
-       {"expected", context.reference.scale},
-       {"ratio", named.value / context.reference.scale},
-       {"formula", named.formula}},
+      named.id, scale_parameters({named.value, context.reference.scale, named.formula, {}}),
       fmt::format("with scale {:.7g} ({}) and a second bug", named.value, named.formula)};
   std::vector<Explanation> explanations;
   for (auto& candidate : candidates) {

@@ -246,6 +246,10 @@ bool answer(const Context& context, const std::vector<Explanation>& explanations
       append_findings(rival, where, report);
     }
   }
+  if (report.findings.size() == 1) { // found alone: this capture does identify it
+    std::erase_if(report.not_identifiable,
+                  [&](const NotIdentifiable& row) { return row.id == report.findings.front().id; });
+  }
   return true;
 }
 

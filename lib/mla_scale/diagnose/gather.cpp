@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <iterator>
-#include <thread>
 #include <utility>
 
 namespace mla_scale::diagnose {
@@ -24,16 +23,12 @@ std::vector<Candidate> gather(const Context& context, const std::vector<Proposer
 unsigned threads_for_scans(const Context& context) {
   constexpr std::size_t k_bytes = std::size_t{256} << 20;
   constexpr std::size_t k_most_scans = 24; // of one proposer
-  std::size_t keys = 1;
-  for (const Row& row : context.sample.rows) {
-    keys = std::max(keys, row.keys);
-  }
-  const std::size_t bytes_of_one =
-      rows_with_values(context.sample, k_most_scans) * keys * context.sample.width * sizeof(double);
+  const std::size_t bytes_of_one = rows_with_values(context.sample, k_most_scans)
+                                   * most_keys(context.sample) * context.sample.width
+                                   * sizeof(double);
   const std::size_t fitting = k_bytes / std::max<std::size_t>(1, bytes_of_one);
-  const unsigned all = context.threads() != 0 ? context.threads()
-                                              : std::max(1U, std::thread::hardware_concurrency());
-  return static_cast<unsigned>(std::clamp<std::size_t>(fitting, 1, all));
+  return static_cast<unsigned>(
+      std::clamp<std::size_t>(fitting, 1, threads_or_all(context.threads())));
 }
 
 } // namespace mla_scale::diagnose

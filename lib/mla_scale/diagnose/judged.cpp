@@ -78,12 +78,12 @@ void explain_small_error(const Expectation& expectation, const compare::Judgemen
                   fit->softmax_scale, fit->standard_error, fit->from);
   const auto append = [&](const std::string& id, double scale, const std::string& formula) {
     const auto* hypothesis = find_hypothesis(id);
-    report.findings.push_back({id, std::string(hypothesis->title),
-                               scale_parameters({scale, expectation.softmax_scale, formula,
-                                                 fit->softmax_scale, fit->standard_error}),
-                               report.null_ratio,
-                               evidence + engines_that_compute(expectation, scale),
-                               std::string(hypothesis->look_at)});
+    report.findings.push_back(
+        {id, std::string(hypothesis->title),
+         scale_parameters({scale, expectation.softmax_scale, formula,
+                           FittedScale{fit->softmax_scale, fit->standard_error}}),
+         report.null_ratio, evidence + engines_that_compute(expectation, scale),
+         std::string(hypothesis->look_at)});
   };
   const auto distance = [&](const ScaleCandidate& candidate) {
     return std::abs(candidate.value - fit->softmax_scale);

@@ -13,8 +13,10 @@ std::vector<Parameter> scale_parameters(const NamedScale& scale) {
   if (!scale.formula.empty()) {
     parameters.push_back({"formula", scale.formula});
   }
-  parameters.push_back({"fitted", scale.fitted});
-  parameters.push_back({"standard_error", scale.standard_error});
+  if (scale.fitted) {
+    parameters.push_back({"fitted", scale.fitted->value});
+    parameters.push_back({"standard_error", scale.fitted->standard_error});
+  }
   return parameters;
 }
 

@@ -56,7 +56,8 @@ void name_scale(const Context& context, double ratio, double error, FitSource so
     Candidate candidate;
     candidate.mechanism = with_factors(context.reference, others);
     candidate.mechanism.scale = scale;
-    Part part{id, scale_parameters({scale, expected, formula, fitted, error * expected}),
+    Part part{id,
+              scale_parameters({scale, expected, formula, FittedScale{fitted, error * expected}}),
               text + engines_that_compute(context.expectation, scale)};
     candidate.parts.push_back(std::move(part));
     candidate.parts.insert(candidate.parts.end(), more.begin(), more.end());

@@ -69,7 +69,8 @@ Candidate scale_of_phase(const Context& context, const Phase& phase, const Named
       {id, std::move(parameters),
        fmt::format("keys of the {} have scale {:.7g}{}, the others the expected; fitted {:.7g} ± "
                    "{:.1g}{}",
-                   phase.name(), scale.softmax_scale, form, scale.fitted, scale.standard_error,
+                   phase.name(), scale.softmax_scale, form, scale.fitted->value,
+                   scale.fitted->standard_error,
                    engines_that_compute(context.expectation, scale.softmax_scale))});
   return candidate;
 }
@@ -87,7 +88,7 @@ void name_phase(const Context& context, const Phase& phase, FitSource source,
       || std::abs(ratio - 1.0) < std::max(k_smallest_change, k_many_errors * error)) {
     return;
   }
-  NamedScale scale{ratio * expected, expected, "", ratio * expected, error * expected};
+  NamedScale scale{ratio * expected, expected, "", FittedScale{ratio * expected, error * expected}};
   candidates.push_back(scale_of_phase(context, phase, scale, "scale.other"));
   candidates.back().cost += k_cost_of_number;
   candidates.back().distance_error = error / ratio;

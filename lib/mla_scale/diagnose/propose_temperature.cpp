@@ -1,5 +1,6 @@
 #include <mla_scale/diagnose/candidate.hpp>
 #include <mla_scale/diagnose/linear_fit.hpp>
+#include <mla_scale/diagnose/named_scale.hpp>
 #include <mla_scale/diagnose/scale_candidates.hpp>
 
 #include <fmt/format.h>
@@ -8,6 +9,7 @@
 #include <cmath>
 #include <map>
 #include <set>
+#include <utility>
 
 // A factor on the logits that depends on the query's position.
 
@@ -145,9 +147,9 @@ std::vector<Step> likely_steps(const std::vector<Point>& points) {
   return likely;
 }
 
-Candidate scale_of_rows(const Context& context, const ScaleCandidate& named, std::size_t place,
-                        bool later) {
-  const double wrong = named.value / context.reference.scale;
+Candidate scale_of_rows(const Context& context, const NamedScale& scale, const std::string& id,
+                        std::size_t place, bool later) {
+  const double wrong = scale.softmax_scale / scale.expected;
   Candidate candidate;
   candidate.mechanism = context.reference;
   candidate.mechanism.temperature = [later, place, wrong](const Row& row) {
@@ -156,14 +158,13 @@ Candidate scale_of_rows(const Context& context, const ScaleCandidate& named, std
   const std::string where =
       later ? fmt::format("rows {} and later", place) : fmt::format("rows before {}", place);
   candidate.cost = 1.5 + k_cost_of_scan;
-  candidate.parts.push_back({named.id,
-                             {{"softmax_scale", named.value},
-                              {"expected", context.reference.scale},
-                              {"ratio", wrong},
-                              {"formula", named.formula},
-                              {"where", where}},
-                             fmt::format("{} have scale {:.7g} ({}), the others the expected",
-                                         where, named.value, named.formula)});
+  auto parameters = scale_parameters(scale);
+  parameters.push_back({"where", where});
+  candidate.parts.push_back(
+      {id, std::move(parameters),
+       fmt::format("{} have scale {:.7g} ({}), the others the expected; fitted {:.7g} ± {:.1g}",
+                   where, scale.softmax_scale, scale.formula, scale.fitted->value,
+                   scale.fitted->standard_error)});
   return candidate;
 }
 
@@ -171,6 +172,7 @@ Candidate scale_of_rows(const Context& context, const ScaleCandidate& named, std
 void propose_steps(const Context& context, std::vector<Point> points,
                    std::vector<Candidate>& candidates) {
   constexpr double k_near = 1e-2;
+  const double expected = context.reference.scale;
   std::sort(points.begin(), points.end(),
             [](const Point& a, const Point& b) { return a.local < b.local; });
   const auto named_scales = scale_candidates(context.expectation);
@@ -185,8 +187,10 @@ void propose_steps(const Context& context, std::vector<Point> points,
       for (std::size_t place = std::min(here, before) + 1; place <= std::max(here, before);
            ++place) {
         for (const auto& named : named_scales) {
-          if (std::abs(named.value / context.reference.scale / step.ratio - 1.0) <= k_near) {
-            candidates.push_back(scale_of_rows(context, named, place, later));
+          if (std::abs(named.value / expected / step.ratio - 1.0) <= k_near) {
+            const NamedScale scale{named.value, expected, named.formula,
+                                   FittedScale{step.ratio * expected, step.error * expected}};
+            candidates.push_back(scale_of_rows(context, scale, named.id, place, later));
           }
         }
       }
@@ -194,72 +198,80 @@ void propose_steps(const Context& context, std::vector<Point> points,
   }
 }
 
-} // namespace
-
-void propose_temperature(const Context& context, std::vector<Candidate>& candidates) {
-  const auto source = context.sample.any_lse ? FitSource::lse : FitSource::out;
-  const auto propose_from = [&](FitSource from) {
-    const auto points = fit_rows(context, from);
-    if (points.size() < 6) {
-      return;
-    }
-    propose_steps(context, points, candidates);
-    std::vector<Law> laws;
-    for (const double length : lengths(points)) {
-      laws.push_back(fit_law(points, length));
-    }
-    std::stable_sort(laws.begin(), laws.end(),
-                     [](const Law& a, const Law& b) { return a.misfit < b.misfit; });
-    for (std::size_t at = 0; at < laws.size() && at < 2; ++at) {
-      const auto law = laws[at];
-      if (!std::isfinite(law.misfit) || std::abs(law.beta) < 1e-4) {
-        continue;
-      }
-      Candidate candidate;
-      candidate.mechanism = context.reference;
-      candidate.mechanism.temperature = [law](const Row& row) {
-        return 1.0 + law.beta * std::log1p(std::floor(row.position / law.original));
-      };
-      candidate.cost = 1.0 + k_cost_of_number + k_cost_of_scan;
-      candidate.effect = std::abs(law.beta);
-      candidate.parts.push_back(
-          {"temperature.by_position",
-           {{"beta", law.beta}, {"original_length", law.original}},
-           fmt::format("logits of the query at position p times 1 + {:.5g} ln(1 + floor(p / {:g}))",
-                       law.beta, law.original)});
-      candidates.push_back(std::move(candidate));
-    }
-    // Some other law: between the fitted rows by straight lines.
-    std::map<double, double> table;
-    for (const auto& point : points) {
-      table[point.position] = point.factor;
+/// The laws of llama_4_scaling that fit best.
+void propose_laws(const Context& context, const std::vector<Point>& points,
+                  std::vector<Candidate>& candidates) {
+  constexpr std::size_t k_most = 2;
+  constexpr double k_smallest_beta = 1e-4;
+  std::vector<Law> laws;
+  for (const double length : lengths(points)) {
+    laws.push_back(fit_law(points, length));
+  }
+  std::stable_sort(laws.begin(), laws.end(),
+                   [](const Law& a, const Law& b) { return a.misfit < b.misfit; });
+  laws.resize(std::min(laws.size(), k_most));
+  for (const Law& law : laws) {
+    if (!std::isfinite(law.misfit) || std::abs(law.beta) < k_smallest_beta) {
+      continue;
     }
     Candidate candidate;
     candidate.mechanism = context.reference;
-    candidate.mechanism.temperature = [table](const Row& row) {
-      const auto above = table.lower_bound(row.position);
-      if (above == table.begin()) {
-        return row.position < above->first ? 1.0 : above->second;
-      }
-      if (above == table.end()) {
-        return std::prev(above)->second;
-      }
-      const auto below = std::prev(above);
-      const double share = (row.position - below->first) / (above->first - below->first);
-      return below->second + share * (above->second - below->second);
+    candidate.mechanism.temperature = [law](const Row& row) {
+      return 1.0 + law.beta * std::log1p(std::floor(row.position / law.original));
     };
-    candidate.cost = 4.0 + k_cost_of_number * static_cast<double>(table.size());
-    candidate.parts.push_back({"temperature.by_position",
-                               {{"law", std::string("none known")}},
-                               fmt::format("a factor on the logits that depends on the row alone, "
-                                           "{:.5g} at position {:g} and {:.5g} at position {:g}",
-                                           points.front().factor, points.front().position,
-                                           points.back().factor, points.back().position)});
+    candidate.cost = 1.0 + k_cost_of_number + k_cost_of_scan;
+    candidate.effect = std::abs(law.beta);
+    candidate.parts.push_back(
+        {"temperature.by_position",
+         {{"beta", law.beta}, {"original_length", law.original}},
+         fmt::format("logits of the query at position p times 1 + {:.5g} ln(1 + floor(p / {:g}))",
+                     law.beta, law.original)});
     candidates.push_back(std::move(candidate));
+  }
+}
+
+/// Some other law: between the fitted rows by straight lines.
+void propose_table(const Context& context, const std::vector<Point>& points,
+                   std::vector<Candidate>& candidates) {
+  std::map<double, double> table;
+  for (const Point& point : points) {
+    table[point.position] = point.factor;
+  }
+  Candidate candidate;
+  candidate.mechanism = context.reference;
+  candidate.mechanism.temperature = [table](const Row& row) {
+    const auto above = table.lower_bound(row.position);
+    if (above == table.begin()) {
+      return row.position < above->first ? 1.0 : above->second;
+    }
+    if (above == table.end()) {
+      return std::prev(above)->second;
+    }
+    const auto below = std::prev(above);
+    const double share = (row.position - below->first) / (above->first - below->first);
+    return below->second + share * (above->second - below->second);
   };
-  propose_from(source);
-  if (source == FitSource::lse && context.sample.any_out) {
-    propose_from(FitSource::out);
+  candidate.cost = 4.0 + k_cost_of_number * static_cast<double>(table.size());
+  candidate.parts.push_back({"temperature.by_position",
+                             {{"law", std::string("none known")}},
+                             fmt::format("a factor on the logits that depends on the row alone, "
+                                         "{:.5g} at position {:g} and {:.5g} at position {:g}",
+                                         points.front().factor, points.front().position,
+                                         points.back().factor, points.back().position)});
+  candidates.push_back(std::move(candidate));
+}
+
+} // namespace
+
+void propose_temperature(const Context& context, std::vector<Candidate>& candidates) {
+  constexpr std::size_t k_fewest_points = 6;
+  for (const FitSource source : sources_of(context.sample)) {
+    const std::vector<Point> points = fit_rows(context, source);
+    if (points.size() >= k_fewest_points) {
+      propose_steps(context, points, candidates);
+      propose_laws(context, points, candidates);
+      propose_table(context, points, candidates);
+    }
   }
 }
 

@@ -120,14 +120,18 @@ std::vector<double> squares(const std::vector<double>& values, std::size_t width
 
 } // namespace
 
+std::size_t most_keys(const Sample& sample) {
+  std::size_t most = 1;
+  for (const Row& row : sample.rows) {
+    most = std::max(most, row.keys);
+  }
+  return most;
+}
+
 std::size_t rows_with_values(const Sample& sample, std::size_t most) {
   constexpr std::size_t k_most_values = std::size_t{16} << 20;
   constexpr std::size_t k_fewest = 4;
-  std::size_t longest = 1;
-  for (const Row& row : sample.rows) {
-    longest = std::max(longest, row.keys);
-  }
-  return std::min(most, std::max(k_most_values / (longest * sample.width), k_fewest));
+  return std::min(most, std::max(k_most_values / (most_keys(sample) * sample.width), k_fewest));
 }
 
 std::vector<HeadRow> choose_rows(const reference::Problem& problem, std::int64_t heads,

@@ -64,6 +64,9 @@ struct Sample {
   }
 };
 
+/// Keys of the row that has most, or 1.
+[[nodiscard]] std::size_t most_keys(const Sample& sample);
+
 /// `most`, or so many rows that the values of all their keys take 128 MiB, four or more.
 [[nodiscard]] std::size_t rows_with_values(const Sample& sample, std::size_t most);
 

@@ -3,6 +3,7 @@
 #include <mla_scale/diagnose/diagnose.hpp>
 #include <mla_scale/diagnose/hypothesis.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <string>
@@ -321,6 +322,18 @@ TEST_CASE("equal widths give both names, and say that they cannot be told apart"
     told = told || row.id == "scale.v_width";
   }
   CHECK(told);
+}
+
+TEST_CASE("what was found alone is not called impossible to identify") {
+  // Without a prefix merge.context_dropped is, unless keys inside the sequence were dropped.
+  const auto listed = [](const diagnose::Report& report) {
+    return std::any_of(report.not_identifiable.begin(), report.not_identifiable.end(),
+                       [](const auto& row) { return row.id == "merge.context_dropped"; });
+  };
+  CHECK(listed(diagnosed(simulator::simulate({}, "mask.none"))));
+  const auto found = diagnosed(simulator::simulate({}, "merge.context_dropped:boundary"));
+  CHECK(first_of(found) == "merge.context_dropped");
+  CHECK_FALSE(listed(found));
 }
 
 TEST_CASE(

@@ -340,8 +340,9 @@ Simulation simulate(const Settings& s, const std::string& bug) {
   auto& capture = result.capture;
   capture.level = "expanded";
   capture.layout = "[T,H,D]";
-  capture.q = view(right.q, s.dtype, "q");
-  capture.k = view(right.k, s.dtype, "k");
+  const Kernel& captured = s.bug_upstream ? kernel : right;
+  capture.q = view(captured.q, s.dtype, "q");
+  capture.k = view(captured.k, s.dtype, "k");
   capture.v = view(right.v, s.dtype, "v");
   capture.out = view(output.out, s.dtype, "out");
   if (s.lse) {

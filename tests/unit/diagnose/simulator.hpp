@@ -22,7 +22,8 @@ struct Settings {
   std::int64_t prefix = 0;
   mla_scale::tensor::Dtype dtype = mla_scale::tensor::Dtype::bf16;
   bool lse = true;
-  bool before_rope = true; ///< q_pre, k_pe_pre and positions in the capture
+  bool before_rope = true;   ///< q_pre, k_pe_pre and positions in the capture
+  bool bug_upstream = false; ///< the captured q and k are those of the kernel, bug and all
   bool interleaved = true;
   bool wide_output = false;  ///< out in float32
   bool round_logits = false; ///< logits rounded to the dtype, as eager code does

@@ -1,0 +1,85 @@
+#include <mla_scale/diagnose/before_rope.hpp>
+
+#include <cmath>
+#include <iterator>
+
+namespace mla_scale::diagnose {
+namespace {
+
+double rounded(double value, const tensor::View3& like) {
+  switch (like.tensor->dtype) {
+  case tensor::Dtype::bf16:
+  case tensor::Dtype::f16: {
+    const int bits = like.tensor->dtype == tensor::Dtype::bf16 ? 8 : 11;
+    int exponent = 0;
+    const double mantissa = std::frexp(value, &exponent);
+    return std::ldexp(std::nearbyint(std::ldexp(mantissa, bits)), exponent - bits);
+  }
+  case tensor::Dtype::f32:
+    return static_cast<double>(static_cast<float>(value));
+  default:
+    return value;
+  }
+}
+
+/// The last `width` columns, rotated.
+Eigen::VectorXd rotated(const tensor::View3& view, std::int64_t token, std::int64_t head,
+                        std::int64_t width, double position, const Rotation& rotation) {
+  std::vector<double> plain(static_cast<std::size_t>(width));
+  view.read(token, head, view.width - width, width, plain.data());
+  const std::vector<double> exact = rotate(plain, position, rotation);
+  Eigen::VectorXd result(width);
+  for (std::int64_t column = 0; column < width; ++column) {
+    result[column] = rounded(exact[static_cast<std::size_t>(column)], view);
+  }
+  return result;
+}
+
+} // namespace
+
+std::optional<BeforeRope> BeforeRope::of(const reference::Problem& problem,
+                                         const tensor::Capture& capture, const Rotary& rotary) {
+  const std::int64_t width = problem.qk_rope_head_dim;
+  if (!capture.q_pre || !capture.k_pe_pre || rotary.inverse_frequencies.empty()
+      || std::ssize(rotary.inverse_frequencies) * 2 != width || capture.q_pre->width < width
+      || capture.k_pe_pre->width != width) {
+    return std::nullopt;
+  }
+  return BeforeRope(problem, capture);
+}
+
+BeforeRope::BeforeRope(const reference::Problem& problem, const tensor::Capture& capture)
+    : m_problem(&problem), m_capture(&capture), m_width(problem.qk_rope_head_dim),
+      m_query_positions(reference::query_positions(capture)) {}
+
+Eigen::VectorXd BeforeRope::query(std::int64_t row, std::int64_t head,
+                                  const Rotation& rotation) const {
+  const double position =
+      row < std::ssize(m_query_positions)
+          ? static_cast<double>(m_query_positions[static_cast<std::size_t>(row)])
+          : 0.0;
+  return rotated(*m_capture->q_pre, row, head, m_width, position, rotation);
+}
+
+Eigen::VectorXd BeforeRope::key(const tensor::Sequence& sequence, std::int64_t key,
+                                const Rotation& rotation) const {
+  const std::vector<std::int64_t>& positions = m_capture->positions_k;
+  const std::int64_t position = key < std::ssize(positions)
+                                    ? positions[static_cast<std::size_t>(key)]
+                                    : key - sequence.key_begin;
+  return rotated(*m_capture->k_pe_pre, key, 0, m_width, static_cast<double>(position), rotation);
+}
+
+BeforeRope::Matrix BeforeRope::keys(const tensor::Sequence& sequence, const Rotation& rotation,
+                                    bool restart) const {
+  Matrix result(sequence.key_end - sequence.key_begin, m_width);
+  const auto prefix = result.rows() - (sequence.query_end - sequence.query_begin);
+  Rotation moved = rotation;
+  moved.shift += restart ? static_cast<double>(prefix) : 0.0;
+  for (Eigen::Index at = 0; at < result.rows(); ++at) {
+    result.row(at) = key(sequence, sequence.key_begin + at, at < prefix ? moved : rotation);
+  }
+  return result;
+}
+
+} // namespace mla_scale::diagnose
