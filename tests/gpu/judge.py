@@ -1,18 +1,66 @@
 #!/usr/bin/env python3
 """Runs `mla-scale check` over the captures of inject.py and says how often it was right.
 
-    python3 tests/gpu/judge.py DIR --tool PATH/mla-scale [--jobs N] [--only TEXT] [--keep TAR]
+    python3 tests/gpu/judge.py DIR --tool PATH/mla-scale [--jobs N] [--only TEXT] [--keep TAR] [--near 0.001]
+
+With --near, healthy captures are also judged against a scale that is off by this part, up and down, with and without their lse.
 
 Prints a table by identifier and kernel (right / made), what was said instead, the errors of the fitted scale, and the
 z-scores (fitted - true) / standard error. Exit code 1 when fewer than 99 % were right or a healthy capture was not.
 """
-import argparse, collections, concurrent.futures, json, math, os, subprocess, sys, tarfile, time
+import argparse, collections, concurrent.futures, json, math, os, struct, subprocess, sys, tarfile, time
+
+
+def check_command(tool, folder, row, file):
+    phase = "decode" if row["kind"] == "decode" else "prefill"
+    return [tool, "check", f"{folder}/models/{row['config']}", f"{folder}/{row['inputs']}", file, "--threads", "1", "--phase", phase,
+            "-f", "json"]
+
+
+def without_lse(path):
+    """A copy of a safetensors file that holds `out` alone."""
+    with open(path, "rb") as f:
+        header = json.loads(f.read(struct.unpack("<Q", f.read(8))[0]))
+        data = f.read()
+    begin, end = header["out"]["data_offsets"]
+    kept = json.dumps({"out": dict(header["out"], data_offsets=[0, end - begin])}).encode()
+    copy = path + ".out_alone.safetensors"
+    with open(copy, "wb") as f:
+        f.write(struct.pack("<Q", len(kept)) + kept + data[begin:end])
+    return copy
+
+
+def near(tool, folder, row, part):
+    """Verdicts of a healthy capture against scales that are off by `part`, by the tensors it keeps."""
+    results = []
+    path = f"{folder}/{row['file']}"
+    for kept, file in [("lse", path)] * bool(row["lse"]) + [("out", without_lse(path))]:
+        for factor in (1 - part, 1 + part):
+            command = check_command(tool, folder, row, file) + ["--scale", repr(row["scale_ref"] * factor), "--no-diagnose"]
+            answer = json.loads(subprocess.run(command, capture_output=True, text=True).stdout)
+            fit = answer.get("fit") or {}
+            error = fit.get("standard_error", math.inf) / row["scale_ref"]
+            results.append(dict(row, kept=kept, factor=factor, verdict=answer["verdict"], error=error))
+    return results
+
+
+def near_report(results, part):
+    print(f"healthy captures against a scale that is {100 * part:g} % off, called a mismatch / made:")
+    groups = collections.defaultdict(list)
+    for r in results:
+        sharp = "error < part / 10" if r["error"] < part / 10 else "error larger"
+        groups[r["kernel"], r["dtype"], r["kept"], sharp].append(r)
+    for key in sorted(groups):
+        group = groups[key]
+        print(f"  {' '.join(key):48} {sum(r['verdict'] == 'mismatch' for r in group)}/{len(group)}  "
+              f"{dict(collections.Counter(r['verdict'] for r in group))}")
+        for r in group:
+            if r["verdict"] != "mismatch" and "<" in key[3]:
+                print(f"      {r['file']} {r['tq']} rows {r['heads']} heads, times {r['factor']:g}: error {r['error']:.1e}")
 
 
 def judged(tool, folder, row):
-    phase = "decode" if row["kind"] == "decode" else "prefill"
-    command = [tool, "check", f"{folder}/models/{row['config']}", f"{folder}/{row['inputs']}", f"{folder}/{row['file']}", "--threads", "1",
-               "--phase", phase, "-f", "json"]
+    command = check_command(tool, folder, row, f"{folder}/{row['file']}")
     begin = time.time()
     done = subprocess.run(command, capture_output=True, text=True)
     seconds = time.time() - begin
@@ -67,6 +115,7 @@ def main():
     a.add_argument("--jobs", type=int, default=os.cpu_count())
     a.add_argument("--only", default="")
     a.add_argument("--keep", help="tar file for the captures that were judged wrongly, 15 MiB at most")
+    a.add_argument("--near", type=float, help="also judge healthy captures against scales off by this part")
     a.add_argument("--results", help="file for one JSON line a capture")
     opt = a.parse_args()
     rows = [json.loads(line) for line in open(f"{opt.folder}/truth.jsonl")]
@@ -97,6 +146,10 @@ def main():
     scale_report(results)
     print("seconds:", quantiles([r["seconds"] for r in results]))
     healthy = [r for r in results if r["bug"] == "healthy"]
+    if opt.near:
+        with concurrent.futures.ThreadPoolExecutor(opt.jobs) as pool:
+            off = list(pool.map(lambda r: near(opt.tool, opt.folder, r, opt.near), [r for r in healthy if r["verdict"] == "match"]))
+        near_report([r for some in off for r in some], opt.near)
     alarms = [r for r in healthy if r["verdict"] == "mismatch" or r.get("found")]
     bugs = len(results) - len(healthy)
     named = bugs - sum(r["bug"] != "healthy" for r in wrong)

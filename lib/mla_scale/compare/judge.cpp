@@ -422,8 +422,8 @@ Result<Judgement> judge(const reference::Problem& problem, const tensor::Capture
   reference::Problem coarse = problem;
   coarse.softmax_scale = rounded;
   auto again = judge_at(coarse, capture, options);
-  if (!again || again->verdict != Verdict::match) {
-    return judgement;
+  if (!again || again->verdict != Verdict::match || !has_coarse_logits(again->level)) {
+    return judgement; // a kernel that keeps its logits whole has no reason to round their scale
   }
   again->notes.push_back(
       fmt::format("the scale itself was rounded to {}, as the logits are", format_number(rounded)));

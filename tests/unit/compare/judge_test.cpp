@@ -75,6 +75,24 @@ TEST_CASE("an eager kernel whose scale was rounded to bf16 is healthy", "[compar
   CHECK(judged(run).verdict == Verdict::match);
 }
 
+TEST_CASE("a scale that another rounds to is that other only in a kernel that rounds its logits",
+          "[compare]") {
+  // 256^-1/2 = 2^-4, which every 16-bit float holds, and 0.1 % off it.
+  constexpr double k_power = 0.0625;
+  kernel::Run run = kernel::inputs({64, 88, 2, 192, 64, 64}, 0.5);
+  kernel::Kernel whole{k_power};
+  whole.probability = kernel::exact;
+  whole.output = kernel::to_f32;
+  for (const double wrong : {0.999 * k_power, 1.001 * k_power}) {
+    kernel::attend(run, whole);
+    CHECK(judged(run, wrong).verdict == Verdict::mismatch);
+    run.lse.clear();
+    CHECK(judged(run, wrong).verdict == Verdict::mismatch);
+    kernel::attend(run, eager(k_power));
+    CHECK(judged(run, wrong).verdict == Verdict::match);
+  }
+}
+
 TEST_CASE("wrong scales are seen from out alone and from lse alone", "[compare]") {
   kernel::Run run = kernel::inputs({96, 96, 2});
   for (const double ratio : {0.30811, 0.53366, 0.7305, 1.87385, 0.69315, 1.02, 0.995}) {
