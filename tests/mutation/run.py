@@ -9,7 +9,9 @@ all pass. Mutants that do not compile, or compile to the same code, do not count
 """
 
 import argparse
+import concurrent.futures
 import json
+import os
 import pathlib
 import random
 import re
@@ -17,6 +19,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -130,7 +133,6 @@ def read_case(path):
 
 
 def case_passes(program, case):
-    import os
     source = (ROOT / case["stdin"]).read_bytes() if case["stdin"] else b""
     try:
         done = subprocess.run([str(program)] + shlex.split(case["args"]), cwd=ROOT, input=source, capture_output=True, timeout=60,
@@ -163,6 +165,40 @@ def code_of(path):
                           capture_output=True).stdout.split(b"\n", 3)[-1]
 
 
+class Mutant:
+    """One change of one file."""
+
+    def __init__(self, path, site):
+        self.path = path
+        self.begin, self.end, self.replacement = site
+        self.before = path.read_text()
+
+    def text(self):
+        return self.before[:self.begin] + self.replacement + self.before[self.end:]
+
+    def __str__(self):
+        line = self.before.count("\n", 0, self.begin) + 1
+        change = f"'{self.before[self.begin:self.end].strip()}' -> '{self.replacement.strip()}'"
+        return f"{self.path.relative_to(ROOT)}:{line}: {change}    {self.before.splitlines()[line - 1].strip()}"
+
+
+def judged(build, module, mutant, timeouts, plain):
+    """"killed", "survived", or "skipped" when it does not compile or is the same program."""
+    with tempfile.TemporaryDirectory() as name:
+        work = pathlib.Path(name)
+        binary = work / "mutant.o"
+        if not build.object_for(mutant.path, mutant.text(), binary) or code_of(binary) == plain[mutant.path]:
+            return "skipped"
+        return "survived" if killer(build, module, binary, work, timeouts) is None else "killed"
+
+
+def plain_code(build, path):
+    with tempfile.TemporaryDirectory() as name:
+        binary = pathlib.Path(name) / "mutant.o"
+        build.object_for(path, path.read_text(), binary)
+        return code_of(binary)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("module", choices=MODULES)
@@ -170,54 +206,49 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/dev")
     parser.add_argument("--files", default="*.cpp", help="only files of this pattern")
+    parser.add_argument("--jobs", type=int, default=1, help="mutants at a time")
+    parser.add_argument("--seconds", type=float, default=1e9, help="begin no mutant after this time")
     options = parser.parse_args()
     module = MODULES[options.module]
     build = Build(options.build.resolve())
-    everything = [(path, site) for path in sorted((ROOT / "lib/mla_scale" / options.module).glob(options.files)) for site in sites(path)]
+    begin = time.monotonic()
+    files = sorted((ROOT / "lib/mla_scale" / options.module).glob(options.files))
+    everything = [Mutant(path, site) for path in files for site in sites(path)]
     chosen = random.Random(options.seed).sample(everything, min(options.sample, len(everything)))
     print(f"{options.module}: {len(chosen)} of {len(everything)} possible mutants, seed {options.seed}", flush=True)
-    with tempfile.TemporaryDirectory() as name:
-        work = pathlib.Path(name)
-        import time
-        timeouts = {}
-        for test in module["tests"]:
-            start = time.monotonic()
-            if run([str(build.directory / f"tests/unit/{test}/{test}_test")], 3600)[0] != 0:
-                sys.exit(f"{test}_test fails without any mutant")
-            timeouts[test] = 30 + 10 * (time.monotonic() - start)
-        module["golden"] = []
-        if module["cases"]:
-            everything_passes = build.directory / "apps/mla-scale/mla-scale"
-            for path in sorted((ROOT / "tests/cli/cases").glob("*.case")):
-                case = read_case(path)
-                # Some cases need what the C++ runner does for them; those that pass as they are count.
-                if case_passes(everything_passes, case):
-                    module["golden"].append((path, case))
-        plain = {}
-        killed = survived = skipped = 0
-        for number, (path, (begin, end, replacement)) in enumerate(chosen):
-            text = path.read_text()
-            line = text.count("\n", 0, begin) + 1
-            mutant = work / "mutant.o"
-            where = f"{path.relative_to(ROOT)}:{line}: '{text[begin:end].strip()}' -> '{replacement.strip()}'"
-            if path not in plain:
-                build.object_for(path, text, mutant)
-                plain[path] = code_of(mutant)
-            if not build.object_for(path, text[:begin] + replacement + text[end:], mutant):
-                skipped += 1
-                continue
-            if code_of(mutant) == plain[path]:
-                skipped += 1
-                continue
-            by = killer(build, module, mutant, work, timeouts)
-            killed += by is not None
-            survived += by is None
-            if by is None:
-                print(f"survived  {where}    {text.splitlines()[line - 1].strip()}", flush=True)
+    timeouts = {}
+    for test in module["tests"]:
+        start = time.monotonic()
+        if run([str(build.directory / f"tests/unit/{test}/{test}_test")], 3600)[0] != 0:
+            sys.exit(f"{test}_test fails without any mutant")
+        timeouts[test] = 30 + 10 * (time.monotonic() - start)
+    module["golden"] = []
+    if module["cases"]:
+        everything_passes = build.directory / "apps/mla-scale/mla-scale"
+        for path in sorted((ROOT / "tests/cli/cases").glob("*.case")):
+            case = read_case(path)
+            # Some cases need what the C++ runner does for them; those that pass as they are count.
+            if case_passes(everything_passes, case):
+                module["golden"].append((path, case))
+    count = dict(killed=0, survived=0, skipped=0)
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        sources = sorted({mutant.path for mutant in chosen})
+        plain = dict(zip(sources, pool.map(lambda path: plain_code(build, path), sources)))
+
+        def outcome(mutant):
+            late = time.monotonic() - begin > options.seconds
+            return mutant, "not tried" if late else judged(build, module, mutant, timeouts, plain)
+
+        for number, done in enumerate(concurrent.futures.as_completed([pool.submit(outcome, mutant) for mutant in chosen])):
+            mutant, result = done.result()
+            count[result] = count.get(result, 0) + 1
+            if result == "survived":
+                print(f"survived  {mutant}", flush=True)
             if number % 10 == 9:
-                print(f"... {number + 1}: {killed} killed, {survived} survived, {skipped} do not count", file=sys.stderr, flush=True)
-        counted = killed + survived
-        print(f"{options.module}: {killed} of {counted} killed ({100 * killed / max(counted, 1):.1f} %), {skipped} do not count")
+                print(f"... {number + 1}: {count}", file=sys.stderr, flush=True)
+    counted = count["killed"] + count["survived"]
+    print(f"{options.module}: {count['killed']} of {counted} killed ({100 * count['killed'] / max(counted, 1):.1f} %), "
+          f"{count['skipped']} do not count, {count.get('not tried', 0)} not tried")
 
 
 if __name__ == "__main__":
