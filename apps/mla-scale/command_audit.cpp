@@ -25,9 +25,9 @@
 namespace mla_scale::cli {
 namespace {
 
-constexpr std::string_view k_formats[] = {"text", "json", "sarif", "junit", "github", "html"};
+constexpr std::string_view k_audit_formats[] = {"text", "json", "sarif", "junit", "github", "html"};
 
-struct Options {
+struct AuditOptions {
   std::vector<std::string> paths;
   std::vector<std::string> select;
   std::vector<std::string> ignore;
@@ -49,7 +49,7 @@ std::string today() {
                      static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()));
 }
 
-std::string render(const Options& options, const audit::Audit& result, std::string_view format,
+std::string render(const AuditOptions& options, const audit::Audit& result, std::string_view format,
                    const TerminalStyle& style) {
   if (format == "json") {
     return report::audit_json(result);
@@ -72,7 +72,7 @@ bool report_error(const Error& error) {
 }
 
 /// Writes or compares the snapshot. False when it cannot be read or written.
-bool apply_snapshot(const Options& options, audit::Audit& result) {
+bool apply_snapshot(const AuditOptions& options, audit::Audit& result) {
   if (options.bless && result.has_input_failure()) {
     // A mistyped path must not replace a good record; the failure itself is the verdict.
     print_error(
@@ -99,7 +99,7 @@ bool apply_snapshot(const Options& options, audit::Audit& result) {
   return true;
 }
 
-bool apply_baselines(const Options& options, audit::Audit& result) {
+bool apply_baselines(const AuditOptions& options, audit::Audit& result) {
   if (!options.write_baseline.empty()) {
     const Result<void> written = write_file(
         options.write_baseline, audit::write_baseline(result, "accepted when first audited"));
@@ -116,7 +116,7 @@ bool apply_baselines(const Options& options, audit::Audit& result) {
   return true;
 }
 
-ExitCode verdict_of(const Options& options, const audit::Audit& result) {
+ExitCode verdict_of(const AuditOptions& options, const audit::Audit& result) {
   if (result.has_input_failure()) {
     return ExitCode::input;
   }
@@ -135,7 +135,7 @@ ExitCode verdict_of(const Options& options, const audit::Audit& result) {
   return threshold && result.has_at_least(*threshold) ? ExitCode::findings : ExitCode::fine;
 }
 
-ExitCode run_audit(const Options& options) {
+ExitCode run_audit(const AuditOptions& options) {
   audit::Audit result;
   {
     Progress progress("models");
@@ -183,7 +183,7 @@ std::string check_rule_name(const std::string& name) {
                      near.empty() ? "" : fmt::format("; did you mean '{}'?", near));
 }
 
-void add_options(CLI::App& app, Options& options) {
+void add_options(CLI::App& app, AuditOptions& options) {
   app.add_option("PATH", options.paths, k_path_help)->required();
   app.add_option("--select", options.select,
                  "Only rules with this id, beginning of an id (MLA2) or slug; may be repeated")
@@ -230,9 +230,9 @@ void add_options(CLI::App& app, Options& options) {
 } // namespace
 
 Action setup_audit(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<AuditOptions>();
   add_options(app, *options);
-  add_output_options(app, options->output, k_formats);
+  add_output_options(app, options->output, k_audit_formats);
   return [options] { return run_audit(*options); };
 }
 

@@ -19,10 +19,10 @@
 namespace mla_scale::cli {
 namespace {
 
-constexpr std::string_view k_formats[] = {"text", "json", "junit", "html"};
+constexpr std::string_view k_check_formats[] = {"text", "json", "junit", "html"};
 constexpr int k_most_threads = 1024;
 
-struct Options {
+struct CheckOptions {
   std::string path;
   std::vector<std::string> captures;
   std::string phase = "prefill";
@@ -37,7 +37,7 @@ struct Options {
   OutputOptions output;
 };
 
-std::string repro_of(const Options& options) {
+std::string repro_of(const CheckOptions& options) {
   std::string command = check_command(options.path, options.captures);
   const auto add = [&](std::string_view name, const std::string& value, std::string_view usual) {
     if (value != usual) {
@@ -55,7 +55,7 @@ std::string repro_of(const Options& options) {
   return command + (options.no_diagnose ? " --no-diagnose" : "");
 }
 
-Result<check::Options> check_options(const Options& options) {
+Result<check::Options> check_options(const CheckOptions& options) {
   check::Options result;
   result.phase = options.phase == "decode" ? check::Phase::decode : check::Phase::prefill;
   result.softmax_scale = options.scale;
@@ -86,7 +86,7 @@ ExitCode fail(const Error& error) {
   return error.kind == ErrorKind::usage ? ExitCode::usage : ExitCode::input;
 }
 
-ExitCode run_check(const Options& options) {
+ExitCode run_check(const CheckOptions& options) {
   auto wanted = check_options(options);
   if (!wanted) {
     return fail(wanted.error());
@@ -138,7 +138,7 @@ std::string positive_number(const std::string& text) {
 } // namespace
 
 Action setup_check(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<CheckOptions>();
   app.add_option("PATH", options->path, k_path_help)->required();
   app.add_option("CAPTURE", options->captures,
                  "What the GPU saved: .safetensors, .npz, .npy, .pt, or directories of them")
@@ -173,7 +173,7 @@ Action setup_check(CLI::App& app) {
       ->option_text("thd|bthd|bhtd");
   app.add_flag("--no-diagnose", options->no_diagnose, "Only judge; do not look for the cause");
   app.add_flag("--timings", options->timings, "Report seconds and GFLOP/s, which vary by run");
-  add_output_options(app, options->output, k_formats);
+  add_output_options(app, options->output, k_check_formats);
   return [options] { return run_check(*options); };
 }
 

@@ -15,9 +15,7 @@
 namespace mla_scale::cli {
 namespace {
 
-constexpr std::string_view k_formats[] = {"text", "json"};
-
-struct Options {
+struct EnginesOptions {
   std::vector<std::string> paths;
   std::vector<std::string> engines;
   OutputOptions output;
@@ -52,7 +50,7 @@ std::vector<const engines::EngineRule*> choose_rules(const std::vector<std::stri
   return rules;
 }
 
-ExitCode compare(const Options& options) {
+ExitCode compare(const EnginesOptions& options) {
   const std::vector<const engines::EngineRule*> rules = choose_rules(options.engines);
   if (rules.empty()) {
     return ExitCode::usage;
@@ -72,13 +70,13 @@ ExitCode compare(const Options& options) {
 } // namespace
 
 Action setup_engines(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<EnginesOptions>();
   app.add_option("PATH", options->paths, k_path_help)->required();
   app.add_option("--engine", options->engines,
                  "Only this rule, such as vllm or vllm@32623; may be repeated")
       ->allow_extra_args(false)
       ->type_name("ID");
-  add_output_options(app, options->output, k_formats);
+  add_output_options(app, options->output, k_text_and_json);
   return [options] { return compare(*options); };
 }
 

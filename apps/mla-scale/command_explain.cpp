@@ -16,9 +16,7 @@
 namespace mla_scale::cli {
 namespace {
 
-constexpr std::string_view k_formats[] = {"text", "json"};
-
-struct Options {
+struct ExplainOptions {
   std::vector<std::string> ids;
   bool list = false;
   OutputOptions output;
@@ -41,7 +39,7 @@ const std::vector<Document>& documents() {
 }
 
 /// The entries to show, or nothing after a complaint about an unknown identifier.
-std::vector<const explain::Entry*> chosen(const Options& options) {
+std::vector<const explain::Entry*> chosen(const ExplainOptions& options) {
   std::vector<const explain::Entry*> entries;
   if (options.ids.empty()) {
     for (const explain::Entry& entry : explain::entries()) {
@@ -67,7 +65,7 @@ std::vector<const explain::Entry*> chosen(const Options& options) {
   return entries;
 }
 
-ExitCode run_explain(const Options& options, const CLI::App& root) {
+ExitCode run_explain(const ExplainOptions& options, const CLI::App& root) {
   for (const Document& document : documents()) {
     if (options.ids.size() == 1 && options.ids.front() == document.entry.id) {
       const auto render = [&](std::string_view, const TerminalStyle&) {
@@ -93,13 +91,13 @@ ExitCode run_explain(const Options& options, const CLI::App& root) {
 } // namespace
 
 Action setup_explain(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ExplainOptions>();
   CLI::Option* ids = app.add_option(
       "ID", options->ids,
       "A rule (MLA303 or its slug), engine, family, law or hypothesis; a word of a report, such as "
       "floor; or schema, man");
   app.add_flag("--list", options->list, "List every identifier; the same as no ID")->excludes(ids);
-  add_output_options(app, options->output, k_formats);
+  add_output_options(app, options->output, k_text_and_json);
   return [options, &app] { return run_explain(*options, *app.get_parent()); };
 }
 

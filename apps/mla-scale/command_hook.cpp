@@ -14,15 +14,13 @@
 namespace mla_scale::cli {
 namespace {
 
-constexpr std::string_view k_formats[] = {"text", "json"};
-
-struct Options {
+struct HookOptions {
   std::string engine;
   bool list = false;
   OutputOptions output;
 };
 
-ExitCode run_hook(const Options& options) {
+ExitCode run_hook(const HookOptions& options) {
   if (options.engine.empty() && !options.list) {
     print_error("hook needs an engine, or --list");
     print_error("see 'mla-scale hook --help'");
@@ -49,12 +47,12 @@ ExitCode run_hook(const Options& options) {
 } // namespace
 
 Action setup_hook(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<HookOptions>();
   CLI::Option* const engine =
       app.add_option("ENGINE", options->engine, "transformers, vllm or sglang; --list says more");
   app.add_flag("--list", options->list, "List the engines that there are hooks for")
       ->excludes(engine);
-  add_output_options(app, options->output, k_formats);
+  add_output_options(app, options->output, k_text_and_json);
   return [options] { return run_hook(*options); };
 }
 

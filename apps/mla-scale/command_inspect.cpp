@@ -16,16 +16,14 @@
 namespace mla_scale::cli {
 namespace {
 
-constexpr std::string_view k_formats[] = {"text", "json"};
-
-struct Options {
+struct InspectOptions {
   std::vector<std::string> paths;
   std::vector<std::string> captures;
   OutputOptions output;
 };
 
 /// All reports grow while the models are read, so that no model is kept.
-ExitCode inspect(const Options& options) {
+ExitCode inspect(const InspectOptions& options) {
   const std::vector<InputFile> files = find_inputs(options.paths);
   const std::vector<OutputTarget> targets = output_targets(options.output);
   std::vector<std::unique_ptr<report::InspectReport>> reports;
@@ -46,7 +44,7 @@ ExitCode inspect(const Options& options) {
 }
 
 /// `inspect` of one model, then what `check` finds about the captures.
-ExitCode inspect_and_check(const Options& options) {
+ExitCode inspect_and_check(const InspectOptions& options) {
   if (options.paths.size() != 1) {
     print_error("--check takes one PATH");
     return ExitCode::usage;
@@ -75,13 +73,13 @@ ExitCode inspect_and_check(const Options& options) {
 } // namespace
 
 Action setup_inspect(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<InspectOptions>();
   app.add_option("PATH", options->paths, k_path_help)->required();
   app.add_option("--check", options->captures,
                  "Append what `check` finds about CAPTURE; may be repeated")
       ->allow_extra_args(false)
       ->type_name("CAPTURE");
-  add_output_options(app, options->output, k_formats);
+  add_output_options(app, options->output, k_text_and_json);
   return [options] {
     return options->captures.empty() ? inspect(*options) : inspect_and_check(*options);
   };

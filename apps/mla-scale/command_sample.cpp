@@ -27,7 +27,7 @@ namespace {
 using tensor::sampling::Distribution;
 using tensor::sampling::SampleParameters;
 
-struct Options {
+struct SampleOptions {
   std::string path;
   std::string file;
   std::string format = "text";
@@ -68,7 +68,7 @@ void take_model(const report::Inspection& inspection, SampleParameters& paramete
   }
 }
 
-ExitCode sample(const Options& options) {
+ExitCode sample(const SampleOptions& options) {
   const std::optional<report::Inspection> model = model_to_sample(options.path);
   if (!model) {
     return ExitCode::input;
@@ -115,7 +115,7 @@ std::string safetensors_name(const std::string& text) {
 } // namespace
 
 Action setup_sample(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<SampleOptions>();
   SampleParameters& parameters = options->parameters;
   app.add_option("PATH", options->path,
                  "A model directory, a config file, a .gguf, or - for JSON on standard input")

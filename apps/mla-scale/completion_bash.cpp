@@ -7,7 +7,7 @@ namespace {
 
 // bash cuts words at '=', ':' and '@' as well, which would tear "--format=json", "sarif:FILE" and
 // "vllm@32623" apart: words are read from the line, and a reply leaves out what bash has kept.
-constexpr std::string_view k_head = R"(# bash completion of mla-scale
+constexpr std::string_view k_bash_head = R"(# bash completion of mla-scale
 _mla_scale_reply() {
   local kept=${value%"$tail"}
   compopt +o default 2>/dev/null
@@ -29,7 +29,7 @@ _mla_scale() {
     case $word in
 )";
 
-constexpr std::string_view k_tail = R"(  esac
+constexpr std::string_view k_bash_tail = R"(  esac
   if [[ $value == -* ]]; then
     _mla_scale_reply "$options"
   elif [[ $names ]]; then
@@ -110,8 +110,8 @@ std::string bash_completion(const CommandLineDescription& description) {
   return fmt::format("{}      {}) command=$word; break ;;\n    esac\n  done\n"
                      "  case $command:$previous in\n{}  esac\n"
                      "  case $command in\n    '') options='{}' names='{}' ;;\n{}{}",
-                     k_head, patterns, values, option_names(description.options), all, words,
-                     k_tail);
+                     k_bash_head, patterns, values, option_names(description.options), all, words,
+                     k_bash_tail);
 }
 
 } // namespace mla_scale::cli

@@ -16,7 +16,7 @@ std::string single_quoted(std::string_view text) {
   return result + "'";
 }
 
-std::string value_part(const ArgumentDescription& argument) {
+std::string fish_value(const ArgumentDescription& argument) {
   switch (argument.kind) {
   case ValueKind::none:
     return " -f";
@@ -35,7 +35,7 @@ std::string value_part(const ArgumentDescription& argument) {
 std::string option_line(const std::string& condition, const ArgumentDescription& option) {
   return fmt::format("complete -c mla-scale -n '{}'{} -l {}{} -d {}\n", condition,
                      option.short_name.empty() ? "" : " -s " + option.short_name.substr(1),
-                     option.long_name.substr(2), value_part(option),
+                     option.long_name.substr(2), fish_value(option),
                      single_quoted(option.description));
 }
 

@@ -7,7 +7,7 @@
 namespace mla_scale::cli {
 namespace {
 
-constexpr std::string_view k_head = R"(#compdef mla-scale
+constexpr std::string_view k_zsh_head = R"(#compdef mla-scale
 _mla_scale_target() {
   if compset -P 1 '*:'; then _files; else compadd -S ':' -q -- "$@"; fi
 }
@@ -27,7 +27,7 @@ constexpr std::string_view k_middle = R"(  )
   case $command in
 )";
 
-constexpr std::string_view k_tail = R"(  esac
+constexpr std::string_view k_zsh_tail = R"(  esac
 }
 if [[ $funcstack[1] == _mla-scale ]]; then _mla_scale "$@"; else compdef _mla_scale mla-scale; fi
 )";
@@ -42,7 +42,7 @@ std::string escaped(std::string_view text, std::string_view special) {
 }
 
 /// ":what:how", the part of a specification that says what a value is.
-std::string value_part(const ArgumentDescription& argument) {
+std::string zsh_value(const ArgumentDescription& argument) {
   const std::string what = ":" + escaped(argument.value_name, ":") + ":";
   switch (argument.kind) {
   case ValueKind::none:
@@ -64,7 +64,7 @@ std::string specifications(const CommandDescription& command) {
   const auto add = [&](const std::string& text) { result += " \\\n        " + shell_quoted(text); };
   for (const ArgumentDescription& option : command.options) {
     const std::string rest =
-        fmt::format("[{}]{}", escaped(option.description, "\\[]:"), value_part(option));
+        fmt::format("[{}]{}", escaped(option.description, "\\[]:"), zsh_value(option));
     if (!option.short_name.empty()) {
       add(fmt::format("*{}{}", option.short_name, rest));
     }
@@ -72,7 +72,7 @@ std::string specifications(const CommandDescription& command) {
   }
   for (std::size_t i = 0; i < command.positionals.size(); ++i) {
     const ArgumentDescription& positional = command.positionals[i];
-    add((positional.repeated ? "*" : std::to_string(i + 1)) + value_part(positional));
+    add((positional.repeated ? "*" : std::to_string(i + 1)) + zsh_value(positional));
   }
   return result;
 }
@@ -90,7 +90,7 @@ std::string zsh_completion(const CommandLineDescription& description) {
   for (const ArgumentDescription& option : description.options) {
     names += "    " + shell_quoted(option.long_name + ":" + option.description) + "\n";
   }
-  return fmt::format("{}{}{}{}{}", k_head, names, k_middle, cases, k_tail);
+  return fmt::format("{}{}{}{}{}", k_zsh_head, names, k_middle, cases, k_zsh_tail);
 }
 
 } // namespace mla_scale::cli

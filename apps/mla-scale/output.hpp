@@ -22,6 +22,9 @@ struct OutputOptions {
   std::string color = "auto";
 };
 
+/// The formats of most commands.
+inline constexpr std::string_view k_text_and_json[] = {"text", "json"};
+
 /// Adds -f/--format, repeatable -o FORMAT:FILE and --color to a command.
 void add_output_options(CLI::App& app, OutputOptions& options,
                         std::span<const std::string_view> formats);

@@ -2,6 +2,7 @@
 // is wrong with each.
 
 #include "support/catch.hpp"
+#include "support/json.hpp"
 #include "support/markup.hpp"
 #include "support/process.hpp"
 #include "support/temp_dir.hpp"
@@ -17,12 +18,6 @@ using mla_scale::json::Value;
 
 namespace {
 
-Document parse(const std::string& text) {
-  auto document = Document::parse(text, "json");
-  REQUIRE(document);
-  return *std::move(document);
-}
-
 std::string text_of(const Value& row, std::string_view key) {
   return std::string(row.find(key)->as_string().value());
 }
@@ -37,7 +32,7 @@ void check_capture(const std::string& model, const std::vector<std::string>& fil
   INFO(files.back() << ": " << bug << "\n" << result.err);
   const bool healthy = bug == "healthy";
   CHECK(result.exit_code == (healthy ? 0 : 1));
-  const Document report = parse(result.out);
+  const Document report = parse_json(result.out);
   CHECK(text_of(report.root(), "verdict") == (healthy ? "match" : "mismatch"));
   const auto first = report.root().find("diagnosis")->first();
   if (healthy) {
@@ -54,7 +49,7 @@ std::size_t check_folder(const std::string& name) {
   const auto truth =
       mla_scale::read_file(std::string(PROJECT) + "/" + folder + "truth.json", 1 << 20);
   REQUIRE(truth);
-  const Document rows = parse(*truth);
+  const Document rows = parse_json(*truth);
   std::size_t count = 0;
   for (auto row = rows.root().first(); row; row = row->next(), ++count) {
     check_capture("testdata/zoo/" + text_of(*row, "zoo"), {folder + text_of(*row, "file")},
@@ -151,7 +146,7 @@ TEST_CASE("captures of GPU kernels with an injected bug are named right, healthy
   const auto truth =
       mla_scale::read_file(std::string(PROJECT) + "/" + folder + "truth.json", 1 << 20);
   REQUIRE(truth);
-  const Document rows = parse(*truth);
+  const Document rows = parse_json(*truth);
   std::size_t count = 0;
   for (auto row = rows.root().first(); row; row = row->next(), ++count) {
     check_capture(folder + "models/" + text_of(*row, "config"),
@@ -166,7 +161,7 @@ TEST_CASE("captures beside the project are judged right", "[captures]") {
   const std::string folder = std::string(SHARED_DUMPS) + "/";
   const auto truth = mla_scale::read_file(folder + "truth.json", 1 << 20);
   REQUIRE(truth);
-  const Document rows = parse(*truth);
+  const Document rows = parse_json(*truth);
   for (auto row = rows.root().first(); row; row = row->next()) {
     check_capture(folder + "models/" + text_of(*row, "config"),
                   {folder + text_of(*row, "inputs"), folder + text_of(*row, "file")},

@@ -15,6 +15,7 @@
 
 #include "support/catch.hpp"
 #include "support/process.hpp"
+#include "support/text.hpp"
 
 #include <algorithm>
 #include <cstdlib>
@@ -34,13 +35,6 @@ struct Case {
   std::string out;
   std::string err;
 };
-
-std::string slurp(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
 
 Case read_case(const fs::path& path) {
   Case result;

@@ -4,6 +4,7 @@
 #include "support/process.hpp"
 #include "support/shell_session.hpp"
 #include "support/temp_dir.hpp"
+#include "support/text.hpp"
 
 #include <filesystem>
 #include <fstream>
@@ -12,15 +13,6 @@
 namespace {
 
 namespace fs = std::filesystem;
-
-std::vector<std::string> lines_of(const std::string& text) {
-  std::istringstream stream(text);
-  std::vector<std::string> lines;
-  for (std::string line; std::getline(stream, line);) {
-    lines.push_back(line);
-  }
-  return lines;
-}
 
 /// As the main help lists them.
 std::vector<std::string> commands() {

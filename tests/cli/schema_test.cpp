@@ -2,6 +2,7 @@
 // against the part of the OASIS schema that it uses.
 
 #include "support/catch.hpp"
+#include "support/json.hpp"
 #include "support/json_schema.hpp"
 #include "support/process.hpp"
 #include "support/temp_dir.hpp"
@@ -13,12 +14,6 @@
 using mla_scale::json::Document;
 
 namespace {
-
-Document parse(const std::string& text) {
-  auto document = Document::parse(text, "json");
-  REQUIRE(document);
-  return *std::move(document);
-}
 
 std::string joined(const std::vector<std::string>& lines) {
   std::string text;
@@ -32,7 +27,7 @@ Document sarif_schema() {
   const auto text = mla_scale::read_file(
       std::string(PROJECT) + "/tests/support/sarif-2.1.0.schema.json", 1 << 20);
   REQUIRE(text);
-  return parse(*text);
+  return parse_json(*text);
 }
 
 std::string sarif_of(const std::string& arguments) {
@@ -42,7 +37,7 @@ std::string sarif_of(const std::string& arguments) {
 } // namespace
 
 TEST_CASE("the JSON of every command validates against the shipped schema", "[cli][schema]") {
-  const Document schema = parse(std::string(mla_scale::report::json_schema()));
+  const Document schema = parse_json(std::string(mla_scale::report::json_schema()));
   const TempDir dir;
   const std::filesystem::path sampled = dir / "sample.safetensors";
   const std::string captures = "testdata/captures/transformers/";
@@ -63,20 +58,20 @@ TEST_CASE("the JSON of every command validates against the shipped schema", "[cl
     INFO(command);
     const ProcessResult result =
         run_process(BINARY, split_arguments(command + " -f json"), PROJECT);
-    const Document report = parse(result.out);
+    const Document report = parse_json(result.out);
     CHECK(joined(schema_violations(schema.root(), report.root())).empty());
   }
 }
 
 TEST_CASE("the schema refuses a report that lacks what the contract promises", "[cli][schema]") {
-  const Document schema = parse(std::string(mla_scale::report::json_schema()));
+  const Document schema = parse_json(std::string(mla_scale::report::json_schema()));
   const ProcessResult result =
       run_process(BINARY, {"inspect", "testdata/zoo/zai-org--GLM-5", "-f", "json"}, PROJECT);
   for (const std::string key : {"schema_version", "prefill", "latent_dim", "disputed", "family"}) {
     INFO(key);
     std::string text = result.out;
     text.replace(text.find("\"" + key + "\""), key.size() + 2, "\"other\"");
-    CHECK(!schema_violations(schema.root(), parse(text).root()).empty());
+    CHECK(!schema_violations(schema.root(), parse_json(text).root()).empty());
   }
 }
 
@@ -94,11 +89,11 @@ TEST_CASE("SARIF of every rule, of broken input and of drift validates against t
         "testdata/zoo/zai-org--GLM-5",
         "testdata/zoo/moonshotai--Kimi-K2-Instruct --snapshot testdata/zoo/snapshot.json"}) {
     INFO(arguments);
-    const Document report = parse(sarif_of(arguments));
+    const Document report = parse_json(sarif_of(arguments));
     CHECK(joined(schema_violations(schema.root(), report.root())).empty());
   }
   const Document report =
-      parse(run_process(BINARY, {"audit", hostile, "-f", "sarif"}, PROJECT).out);
+      parse_json(run_process(BINARY, {"audit", hostile, "-f", "sarif"}, PROJECT).out);
   CHECK(joined(schema_violations(schema.root(), report.root())).empty());
 }
 
@@ -123,6 +118,6 @@ TEST_CASE("SARIF that is not as the standard has it is refused", "[cli][schema]"
     const std::size_t at = text.find(breakage.from);
     REQUIRE(at != std::string::npos);
     text.replace(at, breakage.from.size(), breakage.to);
-    CHECK(!schema_violations(schema.root(), parse(text).root()).empty());
+    CHECK(!schema_violations(schema.root(), parse_json(text).root()).empty());
   }
 }

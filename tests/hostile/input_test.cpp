@@ -198,7 +198,7 @@ TEST_CASE("a capture cut short or changed while it is read is refused", "[hostil
             + change + " capture.safetensors; wait $pid");
     INFO(change << ": " << result.err);
     CHECK(result.exit_code == 3);
-    CHECK(lines_of(result.err) == 1);
+    CHECK(line_count(result.err) == 1);
     CHECK(result.out.empty());
     CHECK((result.err.find("became shorter while it was read") != std::string::npos
            || result.err.find("changed while it was read") != std::string::npos));
@@ -233,7 +233,7 @@ TEST_CASE("long and many arguments are refused or read like any other", "[hostil
   const std::string word(100000, 'a');
   const ProcessResult path = run_process(BINARY, {"inspect", word}, directory.path().string());
   CHECK(path.exit_code == 3);
-  CHECK(lines_of(path.err) == 1);
+  CHECK(line_count(path.err) == 1);
   CHECK(run_process(BINARY, {word}, directory.path().string()).exit_code == 2);
   CHECK(run_process(BINARY, {"inspect", "-f", word, k_model}, directory.path().string()).exit_code
         == 2);

@@ -3,6 +3,7 @@
 #include "support/catch.hpp"
 #include "support/process.hpp"
 #include "support/temp_dir.hpp"
+#include "support/text.hpp"
 
 #include <algorithm>
 #include <filesystem>
@@ -25,25 +26,18 @@ inline ProcessResult shell(const fs::path& directory, const std::string& line) {
                      {{"MLA", BINARY}, {"MODEL", k_model}, {"COLUMNS", "80"}});
 }
 
-inline std::string slurp(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
 inline void write(const fs::path& path, const std::string& content) {
   std::ofstream(path, std::ios::binary) << content;
 }
 
-inline std::ptrdiff_t lines_of(const std::string& text) {
+inline std::ptrdiff_t line_count(const std::string& text) {
   return std::count(text.begin(), text.end(), '\n');
 }
 
 /// An input that cannot be read: exit 3 and one line that says why.
 inline void check_refused(const ProcessResult& result, const std::string& says) {
   CHECK(result.exit_code == 3);
-  CHECK(lines_of(result.err) == 1);
+  CHECK(line_count(result.err) == 1);
   INFO(result.err);
   CHECK(result.err.find(says) != std::string::npos);
 }

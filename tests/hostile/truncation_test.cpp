@@ -35,7 +35,7 @@ void cut_everywhere(const TempDir& directory, const std::string& name, const std
       continue;
     }
     CHECK(cut.exit_code == 3);
-    CHECK(lines_of(cut.err) == 1);
+    CHECK(line_count(cut.err) == 1);
   }
   CHECK(accepted <= 1);
 }

@@ -13,6 +13,9 @@
 /// are those of bfloat16 by bits, so that the library's own cannot hide a fault.
 namespace kernel {
 
+/// Of DeepSeek-V3: (1 + 0.1 ln 40)^2 / sqrt(192).
+inline constexpr double k_scale = 0.1352337788608801;
+
 inline double to_bf16(double value) {
   const auto single = static_cast<float>(value);
   std::uint32_t bits = 0;

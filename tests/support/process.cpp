@@ -1,6 +1,7 @@
 #include "support/process.hpp"
 
 #include "support/temp_dir.hpp"
+#include "support/text.hpp"
 
 #include <fstream>
 #include <sstream>
@@ -8,17 +9,6 @@
 #include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-namespace {
-
-std::string slurp(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
-} // namespace
 
 ProcessResult run_process(const std::string& program, const std::vector<std::string>& arguments,
                           const std::string& directory, const std::string& input,

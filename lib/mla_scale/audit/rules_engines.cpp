@@ -73,7 +73,7 @@ void engine_fails(const Subject& subject, Hits& hits) {
   }
 }
 
-constexpr std::array k_rules = {
+constexpr std::array k_engines_rules = {
     Rule{"MLA330", "engines-disagree", Severity::warning,
          "two major engines compute different softmax scales",
          "vLLM, transformers, SGLang, TensorRT-LLM and llama.cpp are compared in their newest "
@@ -95,7 +95,7 @@ constexpr std::array k_rules = {
 } // namespace
 
 std::span<const Rule> engine_rules() {
-  return k_rules;
+  return k_engines_rules;
 }
 
 } // namespace mla_scale::audit

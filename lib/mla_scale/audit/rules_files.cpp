@@ -5,7 +5,7 @@
 namespace mla_scale::audit {
 namespace {
 
-constexpr std::array k_rules = {
+constexpr std::array k_files_rules = {
     Rule{"MLA401", "weights-kv-a", Severity::error,
          "kv_a_proj_with_mqa does not fit kv_lora_rank + qk_rope_head_dim",
          "Its rows are the latent and the rotated slice, its columns hidden_size, and "
@@ -94,7 +94,7 @@ constexpr std::array k_rules = {
 } // namespace
 
 std::span<const Rule> file_rules() {
-  return k_rules;
+  return k_files_rules;
 }
 
 } // namespace mla_scale::audit

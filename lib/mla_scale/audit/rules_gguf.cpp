@@ -110,7 +110,7 @@ void linear_with_factor(const Subject& subject, Hits& hits) {
   }
 }
 
-constexpr std::array k_rules = {
+constexpr std::array k_gguf_rules = {
     Rule{"MLA130", "gguf-key-length-mla-missing", Severity::warning,
          "a GGUF of the legacy layout, without key_length_mla",
          "key_length means the width before absorption in this layout and the width of the latent "
@@ -158,7 +158,7 @@ constexpr std::array k_rules = {
 } // namespace
 
 std::span<const Rule> gguf_rules() {
-  return k_rules;
+  return k_gguf_rules;
 }
 
 } // namespace mla_scale::audit

@@ -5,7 +5,7 @@
 namespace mla_scale::audit {
 namespace {
 
-constexpr std::array k_rules = {
+constexpr std::array k_input_rules = {
     Rule{"MLA901", "input-unreadable", Severity::error, "a file cannot be read",
          "What cannot be read cannot be judged. The exit code is 3.",
          "a config.json without read permission, or a device in its place",
@@ -37,7 +37,7 @@ constexpr std::array k_rules = {
 } // namespace
 
 std::span<const Rule> input_rules() {
-  return k_rules;
+  return k_input_rules;
 }
 
 } // namespace mla_scale::audit

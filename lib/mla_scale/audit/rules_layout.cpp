@@ -173,7 +173,7 @@ void unusual_geometry(const Subject& subject, Hits& hits) {
   }
 }
 
-constexpr std::array k_rules = {
+constexpr std::array k_layout_rules = {
     Rule{"MLA114", "kv-heads-differ", Severity::note,
          "num_key_value_heads is not num_attention_heads",
          "MLA ignores the key, but an engine that sizes its cache or shards its heads as for "
@@ -234,7 +234,7 @@ constexpr std::array k_rules = {
 } // namespace
 
 std::span<const Rule> layout_rules() {
-  return k_rules;
+  return k_layout_rules;
 }
 
 } // namespace mla_scale::audit

@@ -177,7 +177,7 @@ void factor_implausible(const Subject& subject, Hits& hits) {
   }
 }
 
-constexpr std::array k_rules = {
+constexpr std::array k_mscale_rules = {
     Rule{"MLA301", "mscale-without-all-dim", Severity::warning, "mscale without mscale_all_dim",
          "Only mscale_all_dim belongs to the softmax scale. Alone, mscale means three different "
          "things: nothing, the scale, or the cos/sin factor.",
@@ -265,7 +265,7 @@ constexpr std::array k_rules = {
 } // namespace
 
 std::span<const Rule> mscale_rules() {
-  return k_rules;
+  return k_mscale_rules;
 }
 
 } // namespace mla_scale::audit

@@ -141,7 +141,7 @@ void shared_kv_with_mscale(const Subject& subject, Hits& hits) {
   }
 }
 
-constexpr std::array k_rules = {
+constexpr std::array k_rope_engines_rules = {
     Rule{"MLA240", "deepseek-yarn-name", Severity::warning, "rope type \"deepseek_yarn\"",
          "Engines with an exact gate on \"yarn\" skip scaling and mscale: the softmax scale is too "
          "small by g^2 there. Engines without the name fail.",
@@ -219,7 +219,7 @@ constexpr std::array k_rules = {
 } // namespace
 
 std::span<const Rule> rope_engine_rules() {
-  return k_rules;
+  return k_rope_engines_rules;
 }
 
 } // namespace mla_scale::audit

@@ -213,7 +213,7 @@ void nested_dictionary(const Subject& subject, Hits& hits) {
   }
 }
 
-constexpr std::array k_rules = {
+constexpr std::array k_rope_spelling_rules = {
     Rule{"MLA201", "rope-types-differ", Severity::error, "type and rope_type differ",
          "Which of the two counts depends on the engine and its version, so the same file is read "
          "as two models.",
@@ -287,7 +287,7 @@ constexpr std::array k_rules = {
 } // namespace
 
 std::span<const Rule> rope_spelling_rules() {
-  return k_rules;
+  return k_rope_spelling_rules;
 }
 
 } // namespace mla_scale::audit

@@ -251,7 +251,7 @@ void default_with_yarn_keys(const Subject& subject, Hits& hits) {
   }
 }
 
-constexpr std::array k_rules = {
+constexpr std::array k_rope_values_rules = {
     Rule{"MLA220", "rope-factor-missing", Severity::error, "a scaled rope type without a factor",
          "g(factor, mscale_all_dim) and the frequencies both need it. transformers and vLLM index "
          "it (KeyError), SGLang takes 1 and goes on.",
@@ -372,7 +372,7 @@ constexpr std::array k_rules = {
 } // namespace
 
 std::span<const Rule> rope_value_rules() {
-  return k_rules;
+  return k_rope_values_rules;
 }
 
 } // namespace mla_scale::audit

@@ -147,7 +147,7 @@ void inference_mscale_defaulted(const Subject& subject, Hits& hits) {
   }
 }
 
-constexpr std::array k_rules = {
+constexpr std::array k_scale_rules = {
     Rule{"MLA320", "scale-disputed", Severity::warning,
          "engines disagree on what apply_scale means",
          "vLLM measured an accuracy regression with mscale (#57563), SGLang too (#26203); "
@@ -208,7 +208,7 @@ constexpr std::array k_rules = {
 } // namespace
 
 std::span<const Rule> scale_rules() {
-  return k_rules;
+  return k_scale_rules;
 }
 
 } // namespace mla_scale::audit

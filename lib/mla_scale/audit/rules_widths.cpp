@@ -166,7 +166,7 @@ void value_wider_than_key(const Subject& subject, Hits& hits) {
   }
 }
 
-constexpr std::array k_rules = {
+constexpr std::array k_widths_rules = {
     Rule{"MLA101", "head-dim-is-latent", Severity::warning,
          "head_dim is the width of the cache row",
          "An engine that takes head_dim^-1/2 for the softmax scale then scales by latent_dim^-1/2. "
@@ -264,7 +264,7 @@ constexpr std::array k_rules = {
 } // namespace
 
 std::span<const Rule> width_rules() {
-  return k_rules;
+  return k_widths_rules;
 }
 
 } // namespace mla_scale::audit

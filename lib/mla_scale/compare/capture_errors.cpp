@@ -1,17 +1,15 @@
 #include <mla_scale/compare/capture_errors.hpp>
+#include <mla_scale/core/number.hpp>
 
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <limits>
 #include <map>
 #include <mutex>
 #include <span>
 
 namespace mla_scale::compare {
 namespace {
-
-constexpr double k_infinity = std::numeric_limits<double>::infinity();
 
 /// Sums of one block of rows, to be added in an order that no thread decides.
 struct BlockTotals {

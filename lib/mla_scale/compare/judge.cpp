@@ -25,8 +25,6 @@ constexpr std::size_t k_few_samples = 64;
 constexpr double k_told_apart = 8.0;       // standard errors between a rival and the right scale
 constexpr double k_same_scale = 1e-6;      // rivals nearer than this are the right scale
 constexpr double k_scale_precision = 0.01; // wanted of the inputs when no rival is given
-constexpr double k_many_errors = 6.0;      // standard errors that noise does not make
-constexpr double k_float32_scale = 2e-5;   // what float32 arithmetic may do to a scale
 constexpr double k_float32_bias = 1e-6;    // what it does to the lse of all rows alike, measured
 constexpr std::int64_t k_telling_rows = 8; // with fewer, one scale fits whatever noise there is
 

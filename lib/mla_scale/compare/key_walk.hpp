@@ -11,6 +11,9 @@
 
 namespace mla_scale::compare {
 
+/// Keys of a head that are read at a time.
+inline constexpr std::int64_t k_tile_keys = 256;
+
 /// One step over the keys: for samples [first, last), which share head and sequence, the keys
 /// [begin, end) of the sequence.
 struct KeyWalk {

@@ -1,4 +1,5 @@
 #include <mla_scale/compare/level_test.hpp>
+#include <mla_scale/core/number.hpp>
 #include <mla_scale/core/text.hpp>
 #include <mla_scale/reference/key_blocks.hpp>
 
@@ -6,7 +7,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 namespace mla_scale::compare {
 namespace {
@@ -25,13 +25,10 @@ constexpr double k_coarse_share = 0.02; // its floor is wide, and what it rounds
 constexpr double k_sum_bias = 2e-6;     // float32 sums on tensor cores lean to one side
 constexpr std::int64_t k_enough_samples = 8;
 constexpr std::size_t k_simulated_again = 512; // suspicious rows whose own floor is computed
-constexpr double k_float32_scale = 2e-5;       // what float32 arithmetic may do to a scale
 constexpr double k_explained = 0.1;            // residual of a fit over the error before it
 constexpr std::size_t k_listed_groups = 4;
 constexpr int k_few_rows = 16;
 constexpr double k_few_rows_noise = 4.0; // the columns of a row share the noise of its weights
-
-constexpr double k_infinity = std::numeric_limits<double>::infinity();
 
 double median(std::vector<double> values) {
   if (values.empty()) {

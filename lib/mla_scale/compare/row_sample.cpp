@@ -1,5 +1,6 @@
 #include <mla_scale/compare/key_walk.hpp>
 #include <mla_scale/compare/row_sample.hpp>
+#include <mla_scale/core/number.hpp>
 
 #include <Eigen/Core>
 
@@ -14,7 +15,6 @@ using reference::Problem;
 using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 using InputMap = Eigen::Map<const Matrix, 0, Eigen::OuterStride<>>;
 
-constexpr std::int64_t k_tile_keys = 256;
 /// Logits that samples may hold in all: two doubles each, 128 MiB.
 constexpr std::int64_t k_most_logits = std::int64_t{8} << 20;
 /// Products with the weights of a latent that one pass over the samples may take.
@@ -22,10 +22,6 @@ constexpr double k_most_expansion = 4e11;
 constexpr std::int64_t k_fewest_heads = 4;
 /// Rows of a head below which fewer heads say more than fewer rows.
 constexpr std::int64_t k_fewest_rows = 8;
-
-std::size_t size(std::int64_t count) {
-  return static_cast<std::size_t>(count);
-}
 
 std::int64_t keys_seen(const Problem& problem, std::int64_t row) {
   const auto sequence = problem.sequence_of(row);

@@ -11,6 +11,11 @@
 
 namespace mla_scale::compare {
 
+/// Standard errors of a fitted scale that noise does not make.
+inline constexpr double k_many_errors = 6.0;
+/// What float32 arithmetic may do to a scale, relative.
+inline constexpr double k_float32_scale = 2e-5;
+
 /// The softmax scale that explains one head of a capture best.
 struct HeadScale {
   std::int64_t head = 0;

@@ -1,5 +1,6 @@
 #include <mla_scale/compare/key_walk.hpp>
 #include <mla_scale/compare/value_average.hpp>
+#include <mla_scale/core/number.hpp>
 #include <mla_scale/reference/key_blocks.hpp>
 
 #include <Eigen/Core>
@@ -13,17 +14,12 @@ namespace {
 using reference::KeyTiles;
 using reference::Problem;
 
-constexpr std::int64_t k_tile_keys = 256;
 /// Values of one head that are kept converted: 64 MiB.
 constexpr std::int64_t k_most_values = std::int64_t{8} << 20;
 
 /// Logits of samples that a fit walks again and again, in some 20 steps, and the fewest samples.
 constexpr double k_most_thinned = 2e6;
 constexpr std::size_t k_fewest_thinned = 64;
-
-std::size_t size(std::int64_t count) {
-  return static_cast<std::size_t>(count);
-}
 
 /// Values of keys [first, first + count) as [count, value width]; `keys` is scratch.
 void load_values(KeyTiles<double>& tiles, std::int64_t first, std::int64_t count,
@@ -67,7 +63,7 @@ std::int64_t value_width_of(const Problem& problem) {
 }
 
 /// Heads of the samples, ascending.
-std::vector<std::int64_t> heads_of(const std::vector<RowSample>& samples) {
+std::vector<std::int64_t> sampled_heads(const std::vector<RowSample>& samples) {
   std::vector<std::int64_t> heads;
   for (const RowSample& sample : samples) {
     if (heads.empty() || heads.back() != sample.head) {
@@ -158,8 +154,9 @@ std::vector<RowSample> thinned(const Problem& problem, const std::vector<RowSamp
   std::vector<std::size_t> from(samples.size());
   std::iota(from.begin(), from.end(), std::size_t{0});
   if (reference::is_large(problem)) {
-    const std::vector<std::int64_t> kept = spread_evenly(
-        heads_of(samples), heads_to_copy(problem, problem.v->tokens, reference::Copied::values));
+    const std::vector<std::int64_t> kept =
+        spread_evenly(sampled_heads(samples),
+                      heads_to_copy(problem, problem.v->tokens, reference::Copied::values));
     std::erase_if(from, [&](std::size_t i) {
       return !std::binary_search(kept.begin(), kept.end(), samples[i].head);
     });
@@ -181,9 +178,9 @@ std::vector<RowSample> thinned(const Problem& problem, const std::vector<RowSamp
 }
 
 Problem keep_values(const Problem& problem, const std::vector<RowSample>& samples) {
-  return reference::is_large(problem)
-             ? copy_keys(problem, heads_of(samples), problem.v->tokens, reference::Copied::values)
-             : problem;
+  return reference::is_large(problem) ? copy_keys(problem, sampled_heads(samples),
+                                                  problem.v->tokens, reference::Copied::values)
+                                      : problem;
 }
 
 } // namespace mla_scale::compare

@@ -13,6 +13,8 @@
 
 namespace mla_scale::diagnose {
 
+/// Of a factor: less is no change that anyone made.
+inline constexpr double k_smallest_change = 3e-5;
 /// Another lse that a broken kernel may have returned beside the same out.
 struct LseAlternative {
   std::string text; ///< "lse is right", "lse of the suffix alone"

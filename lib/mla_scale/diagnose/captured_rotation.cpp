@@ -13,9 +13,9 @@
 namespace mla_scale::diagnose {
 namespace {
 
-constexpr std::size_t k_vectors = 64; // compared
-constexpr double k_same = 0.02;       // of the size: what bf16 leaves, and more
-constexpr double k_differs = 0.1;     // what no rounding leaves, e4m3's neither
+constexpr std::size_t k_vectors = 64;    // compared
+constexpr double k_same_rotation = 0.02; // of the size: what bf16 leaves, and more
+constexpr double k_differs = 0.1;        // what no rounding leaves, e4m3's neither
 
 /// Columns (i, i + R/2) of the vector at (2i, 2i+1), or the other way round.
 Eigen::VectorXd in_other_layout(const Eigen::VectorXd& vector, bool to_pairs) {
@@ -111,7 +111,7 @@ Rotation rotation_of(const Rotary& rotary) {
 std::string bug_of(const Side& side, const Rotary& rotary, const Rotation& right, bool of_query) {
   for (const RopeVariant& variant : rope_variants(rotary, right)) {
     const Rotation& wrong = of_query ? variant.query : variant.key;
-    if (distance(side, wrong, true) < k_same) {
+    if (distance(side, wrong, true) < k_same_rotation) {
       return variant.id;
     }
   }
@@ -119,7 +119,7 @@ std::string bug_of(const Side& side, const Rotary& rotary, const Rotation& right
     for (const int one : {shift, -shift}) {
       Rotation shifted = right;
       shifted.shift = one;
-      if (distance(side, shifted, true) < k_same) {
+      if (distance(side, shifted, true) < k_same_rotation) {
         return fmt::format("rope.positions_shifted by {}", one);
       }
     }
@@ -133,7 +133,7 @@ CapturedRotation captured_rotation(const BeforeRope& before, const Expectation& 
   const Rotary& rotary = expectation.rotary;
   const Rotation expected = rotation_of(rotary);
   const Side side = queries(before);
-  if (distance(side, expected) < k_same) {
+  if (distance(side, expected) < k_same_rotation) {
     return {expected, true};
   }
   for (const auto pairing : {Pairing::interleaved, Pairing::halves, Pairing::mixed}) {
@@ -141,7 +141,7 @@ CapturedRotation captured_rotation(const BeforeRope& before, const Expectation& 
          {&rotary.inverse_frequencies, &rotary.plain_inverse_frequencies}) {
       for (const double factor : {rotary.cos_sin_factor, 1.0, expectation.mscale}) {
         const Rotation other{pairing, *frequencies, factor, 0.0};
-        if (distance(side, other) < k_same) {
+        if (distance(side, other) < k_same_rotation) {
           return {other, true};
         }
       }

@@ -1,3 +1,4 @@
+#include <mla_scale/compare/scale_fit.hpp>
 #include <mla_scale/core/parallel.hpp>
 #include <mla_scale/diagnose/explain_lse.hpp>
 #include <mla_scale/diagnose/explanation.hpp>
@@ -10,6 +11,8 @@
 namespace mla_scale::diagnose {
 
 namespace {
+
+using compare::k_many_errors;
 
 /// Log-likelihood of an lse that nothing explains, a row.
 constexpr double k_unexplained_lse = -3.0;
@@ -26,7 +29,6 @@ constexpr double k_coarse = 0.2;
 constexpr double k_smallest_coarse_effect = 6e-3;
 /// A scale has an error of its own to be measured by, which knows how coarse the logits are.
 constexpr double k_smallest_coarse_scale = 5e-4;
-constexpr double k_many_errors = 6.0;
 /// Screening: this much worse than the best on the probe is out.
 constexpr double k_screen_margin = 60.0;
 constexpr std::size_t k_survivors = 12;

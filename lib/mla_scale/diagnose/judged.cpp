@@ -13,12 +13,12 @@
 namespace mla_scale::diagnose {
 namespace {
 
+using compare::k_many_errors;
 using compare::Verdict;
 
 constexpr std::int64_t k_few_heads = 2;
 constexpr std::int64_t k_few_logits = 100'000;
-/// Of a fitted scale: what it tells from the expected one, and where it still is a named one.
-constexpr double k_many_errors = 6.0;
+/// Of a fitted scale: where it still is a named one.
 constexpr double k_few_errors = 4.0;
 
 /// (head, row) pairs where the comparison saw the largest errors, worst heads first.

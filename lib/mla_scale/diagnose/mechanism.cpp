@@ -1,16 +1,14 @@
+#include <mla_scale/core/number.hpp>
 #include <mla_scale/diagnose/mechanism.hpp>
 
 #include <Eigen/Core>
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 namespace mla_scale::diagnose {
 
 namespace {
-
-constexpr double k_minus_infinity = -std::numeric_limits<double>::infinity();
 
 const std::vector<double>& values_of(const Sample& sample, const Mechanism& mechanism,
                                      const Row& row) {
@@ -22,12 +20,12 @@ const std::vector<double>& values_of(const Sample& sample, const Mechanism& mech
 
 void hide_future(const Row& row, std::span<double> logits) {
   for (std::size_t key = row.visible; key < logits.size(); ++key) {
-    logits[key] = k_minus_infinity;
+    logits[key] = k_hidden;
   }
 }
 
 double log_sum_exp(std::span<const double> logits) {
-  double maximum = k_minus_infinity;
+  double maximum = -k_infinity;
   for (const double logit : logits) {
     maximum = std::max(maximum, logit);
   }
@@ -90,12 +88,12 @@ Prediction Predictor::predict(const Mechanism& mechanism, const Row& row) const 
   std::vector<double> weights;
   logits(mechanism, row, weights);
   std::size_t keys = weights.size();
-  while (keys > 0 && weights[keys - 1] == k_minus_infinity) {
+  while (keys > 0 && weights[keys - 1] == k_hidden) {
     --keys;
   }
   weights.resize(keys);
-  const double mass = mechanism.extra_mass ? mechanism.extra_mass(row) : k_minus_infinity;
-  double maximum = k_minus_infinity;
+  const double mass = mechanism.extra_mass ? mechanism.extra_mass(row) : -k_infinity;
+  double maximum = -k_infinity;
   for (const double logit : weights) {
     maximum = std::max(maximum, logit);
   }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <mla_scale/core/number.hpp>
 #include <mla_scale/diagnose/noise.hpp>
 #include <mla_scale/diagnose/sample.hpp>
 
@@ -10,6 +11,9 @@
 #include <vector>
 
 namespace mla_scale::diagnose {
+
+/// The logit of a key that is not seen.
+inline constexpr double k_hidden = -k_infinity;
 
 /// What a hypothesis says about one row.
 struct Prediction {
@@ -36,7 +40,7 @@ struct Mechanism {
   std::shared_ptr<const LogitSet> logits;        ///< null: the sample's
   std::shared_ptr<const ValueSet> values;        ///< null: the sample's
   std::function<double(const Row&)> temperature; ///< t_i, on top of the model's own factor
-  /// Changes the logits of all keys of the sequence; -infinity hides a key. Null: hides the keys
+  /// Changes the logits of all keys of the sequence; k_hidden hides a key. Null: hides the keys
   /// that a causal, bottom-right mask hides.
   std::function<void(const Row&, std::span<double>)> bend;
   std::function<double(const Row&)> extra_mass; ///< logarithm of the mass without value; -inf: none

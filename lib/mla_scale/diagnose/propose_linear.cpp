@@ -1,3 +1,4 @@
+#include <mla_scale/compare/scale_fit.hpp>
 #include <mla_scale/core/parallel.hpp>
 #include <mla_scale/diagnose/candidate.hpp>
 #include <mla_scale/diagnose/linear_fit.hpp>
@@ -16,16 +17,15 @@ namespace mla_scale::diagnose {
 
 namespace {
 
+using compare::k_many_errors;
+
 /// Changes smaller than this are no bug: a float32 kernel's own errors bias fits that much.
-constexpr double k_smallest_change = 3e-5;
 /// Of a scale from out: where lse tells it, nothing to listen to.
 constexpr double k_useless_bias = 1e-2;
 /// Of a closed form, for each squared standard error that it is from what was fitted: where out
 /// does not tell two, the nearer one is likelier. Less than the 1/2 of normal errors, which fits of
 /// rounded logits do not have.
 constexpr double k_cost_of_distance = 0.1;
-/// Of a scale, what the fit tells from none is a change, however small.
-constexpr double k_many_errors = 6.0;
 /// An output that is smaller still is no output.
 constexpr double k_no_gain = 1e-4;
 

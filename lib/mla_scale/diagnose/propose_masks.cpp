@@ -11,8 +11,6 @@ namespace mla_scale::diagnose {
 
 namespace {
 
-constexpr double k_hidden = -std::numeric_limits<double>::infinity();
-
 /// Keys [first, last) of a row stay.
 using Range = std::function<std::pair<std::size_t, std::size_t>(const Row&)>;
 

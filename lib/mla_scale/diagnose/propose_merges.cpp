@@ -16,7 +16,6 @@ namespace mla_scale::diagnose {
 
 namespace {
 
-constexpr double k_hidden = -std::numeric_limits<double>::infinity();
 /// Smaller parts than this are no chunks.
 constexpr std::size_t k_smallest_chunk = 8;
 

@@ -1,3 +1,4 @@
+#include <mla_scale/compare/scale_fit.hpp>
 #include <mla_scale/diagnose/candidate.hpp>
 #include <mla_scale/diagnose/linear_fit.hpp>
 #include <mla_scale/diagnose/named_scale.hpp>
@@ -16,6 +17,8 @@
 namespace mla_scale::diagnose {
 
 namespace {
+
+using compare::k_many_errors;
 
 /// One of the two phases has another scale: which, and the fit of it.
 struct Phase {
@@ -77,8 +80,6 @@ Candidate scale_of_phase(const Context& context, const Phase& phase, const Named
 
 void name_phase(const Context& context, const Phase& phase, FitSource source,
                 std::vector<Candidate>& candidates) {
-  constexpr double k_smallest_change = 3e-5;
-  constexpr double k_many_errors = 6.0;
   constexpr double k_near = 2e-2;
   const double expected = context.reference.scale;
   const double ratio = phase.ratio();

@@ -11,7 +11,7 @@ namespace mla_scale::diagnose {
 namespace {
 
 /// Closer than any kernel's scale can be told from another.
-constexpr double k_same = 1e-6;
+constexpr double k_same_scale = 1e-6;
 
 double inverse_root(std::int64_t width) {
   return 1.0 / std::sqrt(static_cast<double>(width));
@@ -48,9 +48,9 @@ std::vector<ScaleCandidate> scale_candidates(const Expectation& expectation) {
   std::vector<ScaleCandidate> all;
   const auto add = [&](std::string id, std::string formula, double value) {
     const bool known = std::any_of(all.begin(), all.end(), [&](const ScaleCandidate& candidate) {
-      return candidate.id == id && std::abs(value / candidate.value - 1.0) < k_same;
+      return candidate.id == id && std::abs(value / candidate.value - 1.0) < k_same_scale;
     });
-    if (std::isfinite(value) && value > 0.0 && std::abs(value / expected - 1.0) > k_same
+    if (std::isfinite(value) && value > 0.0 && std::abs(value / expected - 1.0) > k_same_scale
         && !known) {
       all.push_back({std::move(id), std::move(formula), value});
     }
@@ -60,7 +60,7 @@ std::vector<ScaleCandidate> scale_candidates(const Expectation& expectation) {
       add(id, fmt::format("{}^-1/2{}", dim, times), inverse_root(dim) * std::pow(g, power));
     }
   };
-  const bool has_mscale = std::abs(g - 1.0) > k_same;
+  const bool has_mscale = std::abs(g - 1.0) > k_same_scale;
   const char* squared = has_mscale ? " · mscale²" : "";
   width("scale.latent_width", latent, 0, "");
   if (has_mscale) {
@@ -73,7 +73,8 @@ std::vector<ScaleCandidate> scale_candidates(const Expectation& expectation) {
         base / (g * g));
   }
   // Where the two keys are equal the config cannot show this bug, whatever scale is expected.
-  if (expectation.mscale_other_key && std::abs(*expectation.mscale_other_key / g - 1.0) > k_same) {
+  if (expectation.mscale_other_key
+      && std::abs(*expectation.mscale_other_key / g - 1.0) > k_same_scale) {
     const double other = *expectation.mscale_other_key;
     add("scale.mscale_wrong_key",
         fmt::format("{}^-1/2 · {:.6g}², from the other of mscale and mscale_all_dim",
@@ -111,8 +112,8 @@ std::vector<ScaleCandidate> rounded_scale_candidates(const Expectation& expectat
   for (const auto& form : all) {
     for (const auto& [bits, name] : {std::pair{8, "bf16"}, std::pair{11, "float16"}}) {
       const double value = rounded(form.value, bits);
-      if (std::abs(value / expectation.softmax_scale - 1.0) > k_same
-          && std::abs(value / form.value - 1.0) > k_same) {
+      if (std::abs(value / expectation.softmax_scale - 1.0) > k_same_scale
+          && std::abs(value / form.value - 1.0) > k_same_scale) {
         result.push_back({form.id, fmt::format("{}, rounded to {}", form.formula, name), value});
       }
     }
@@ -144,7 +145,7 @@ std::vector<ScaleCandidate> closed_forms_near(const Expectation& expectation, do
   std::vector<Form> found;
   for (const auto& base : bases) {
     for (int power = -4; power <= 4; ++power) {
-      if (power != 0 && std::abs(g - 1.0) <= k_same) {
+      if (power != 0 && std::abs(g - 1.0) <= k_same_scale) {
         continue;
       }
       for (int log2e = -1; log2e <= 1; ++log2e) {

@@ -3,7 +3,7 @@
 namespace mla_scale::engines {
 namespace {
 
-constexpr EngineRule k_rules[] = {
+constexpr EngineRule k_kernels_rules[] = {
     {.id = "flashmla-default",
      .name = "FlashMLA, no softmax_scale passed",
      .versions = "@9241ae3e",
@@ -47,7 +47,7 @@ constexpr EngineRule k_rules[] = {
 } // namespace
 
 std::span<const EngineRule> kernel_rules() {
-  return k_rules;
+  return k_kernels_rules;
 }
 
 } // namespace mla_scale::engines

@@ -32,7 +32,7 @@ constexpr FamilyNote k_exllama[] = {
 constexpr std::string_view k_every_yarn_key =
     "type factor original_max_position_embeddings beta_fast beta_slow mscale mscale_all_dim";
 
-constexpr EngineRule k_rules[] = {
+constexpr EngineRule k_local_rules[] = {
     {.id = "llama.cpp",
      .name = "llama.cpp",
      .versions = "since #18006 (609a2d026, 2025-12-14); read at 663054a82 (2026-07-24)",
@@ -186,7 +186,7 @@ constexpr EngineRule k_rules[] = {
 } // namespace
 
 std::span<const EngineRule> local_rules() {
-  return k_rules;
+  return k_local_rules;
 }
 
 } // namespace mla_scale::engines

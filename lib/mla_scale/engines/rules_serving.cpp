@@ -11,7 +11,7 @@ constexpr FamilyNote k_tgi[] = {
     {"deepseek_v2 deepseek_v3", Treatment::rule, {}},
 };
 
-constexpr EngineRule k_rules[] = {
+constexpr EngineRule k_serving_rules[] = {
     {.id = "deepseek-inference",
      .name = "DeepSeek's inference code",
      .versions = "DeepSeek-V3@9b4e9788, V3.2-Exp@3b99a535",
@@ -196,7 +196,7 @@ constexpr EngineRule k_rules[] = {
 } // namespace
 
 std::span<const EngineRule> serving_rules() {
-  return k_rules;
+  return k_serving_rules;
 }
 
 } // namespace mla_scale::engines

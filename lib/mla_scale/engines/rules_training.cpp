@@ -9,7 +9,7 @@ constexpr FamilyNote k_automodel[] = {
     {"mistral4", Treatment::plain, "Mistral4MLA applies no mscale"},
 };
 
-constexpr EngineRule k_rules[] = {
+constexpr EngineRule k_training_rules[] = {
     {.id = "megatron-lm",
      .name = "Megatron-LM",
      .versions = "core v0.14.0 and later (62f0a973), with the config's values as flags",
@@ -158,7 +158,7 @@ constexpr EngineRule k_rules[] = {
 } // namespace
 
 std::span<const EngineRule> training_rules() {
-  return k_rules;
+  return k_training_rules;
 }
 
 } // namespace mla_scale::engines

@@ -14,7 +14,7 @@ constexpr std::string_view k_ref_error =
     "ValueError: model type `deepseek_ref` but Transformers does not recognize this architecture";
 
 /// What 5.17.0 said when it was executed on published configs, and git grep kv_lora_rank @decba1d2.
-constexpr FamilyNote k_families[] = {
+constexpr FamilyNote k_transformers_families[] = {
     {"kimi_k2 longcat_flash_ngram LongcatFlashNgramForCausalLM LongcatCausalLM longcat_next "
      "bailing_hybrid kimi_k3 "
      "kimi_vl",
@@ -35,7 +35,7 @@ constexpr FamilyNote k_families[] = {
 
 constexpr std::string_view k_before_47435 = "leaves mscale out (added by #47435 in 5.15)";
 
-constexpr FamilyNote k_families_50[] = {
+constexpr FamilyNote k_transformers_families_50[] = {
     {"deepseek_v2", Treatment::plain, k_before_47435},
     {"mistral4", Treatment::plain, k_before_47435},
     {"kimi_k2 longcat_flash_ngram LongcatFlashNgramForCausalLM LongcatCausalLM longcat_next "
@@ -52,7 +52,7 @@ constexpr FamilyNote k_families_50[] = {
     {"deepseek_v3", Treatment::rule, {}},
 };
 
-constexpr FamilyNote k_families_454[] = {
+constexpr FamilyNote k_transformers_families_454[] = {
     {"deepseek_v2", Treatment::plain, k_before_47435},
     {"mistral4", Treatment::plain, k_before_47435},
     {"kimi_k2 longcat_flash_ngram LongcatFlashNgramForCausalLM LongcatCausalLM longcat_next "
@@ -67,7 +67,7 @@ constexpr FamilyNote k_families_454[] = {
     {"deepseek_v3", Treatment::rule, {}},
 };
 
-constexpr FamilyNote k_families_451[] = {
+constexpr FamilyNote k_transformers_families_451[] = {
     {"kimi_k2 longcat_flash_ngram LongcatFlashNgramForCausalLM LongcatCausalLM longcat_next "
      "bailing_hybrid kimi_k3 "
      "kimi_vl minicpm3 kimi_linear "
@@ -81,7 +81,7 @@ constexpr FamilyNote k_families_451[] = {
     {"deepseek_v3", Treatment::rule, {}},
 };
 
-constexpr EngineRule k_rules[] = {
+constexpr EngineRule k_transformers_rules[] = {
     {.id = "transformers",
      .name = "HuggingFace transformers",
      .versions = "5.15 and later (#47435, 2026-07-20); executed: 5.17.0",
@@ -91,7 +91,7 @@ constexpr EngineRule k_rules[] = {
      .validates_keys = true,
      .mistral = MistralReading::ignored,
      .mistral_words = "the converter always writes mscale_all_dim 1",
-     .families = k_families,
+     .families = k_transformers_families,
      .needs_model_type = true,
      .note = "apply_yarn_scaling is not known; factor is read by subscript for every rope type but "
              "default; a lone mscale is ignored and cos/sin take g(factor, 1)",
@@ -104,7 +104,7 @@ constexpr EngineRule k_rules[] = {
      .known_types = k_types_5,
      .nested_is_default = true,
      .validates_keys = true,
-     .families = k_families_50,
+     .families = k_transformers_families_50,
      .needs_model_type = true,
      .note = "deepseek_v2 and mistral4 go without mscale; the others as in 5.15",
      .source = "huggingface/transformers c980904204 to 4a1c4b1a69^"},
@@ -116,7 +116,7 @@ constexpr EngineRule k_rules[] = {
      .cos_sin = CosSin::transformers,
      .known_types = k_types_4,
      .rope_scaling_only = true,
-     .families = k_families_454,
+     .families = k_transformers_families_454,
      .needs_model_type = true,
      .note = "deepseek_v2 and mistral4 go without mscale: a dump made with these versions is no "
              "reference for them",
@@ -130,7 +130,7 @@ constexpr EngineRule k_rules[] = {
      .known_types = k_types_4,
      .rope_scaling_only = true,
      .factor_from_lengths = true,
-     .families = k_families_451,
+     .families = k_transformers_families_451,
      .needs_model_type = true,
      .note = "any rope_scaling counts, rope type default too; cos/sin and the frequencies take "
              "max_position_embeddings / original for the factor",
@@ -151,7 +151,7 @@ constexpr EngineRule k_rules[] = {
 } // namespace
 
 std::span<const EngineRule> transformers_rules() {
-  return k_rules;
+  return k_transformers_rules;
 }
 
 } // namespace mla_scale::engines

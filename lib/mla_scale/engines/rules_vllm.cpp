@@ -11,7 +11,7 @@ constexpr std::string_view k_native_small4 =
 
 /// vllm-project/vllm vllm/transformers_utils/model_arch_config_convertor.py@00bb6f59 and the model
 /// files named in the words.
-constexpr std::array k_families = {
+constexpr std::array k_vllm_families = {
     FamilyNote{"kimi_linear", Treatment::plain, "kimi_linear.py@01d99586: NoPE, no mscale"},
     FamilyNote{"kimi_k3", Treatment::plain, "kimi_k3/nvidia/mla.py@01b867e8: NoPE, no mscale"},
     FamilyNote{"glm5_next", Treatment::plain, "no rope, no mscale"},
@@ -37,7 +37,7 @@ constexpr std::array k_families = {
 
 /// In the week of #56446 Small 4 went through the same adapter as Large 3.
 constexpr auto with_mistral4_by_rule() {
-  auto families = k_families;
+  auto families = k_vllm_families;
   for (FamilyNote& note : families) {
     if (note.names == "mistral4") {
       note = FamilyNote{"mistral4", Treatment::rule, {}, Certainty::inferred};
@@ -46,14 +46,14 @@ constexpr auto with_mistral4_by_rule() {
   return families;
 }
 
-constexpr auto k_families_56446 = with_mistral4_by_rule();
+constexpr auto k_vllm_families_56446 = with_mistral4_by_rule();
 
 /// get_rope of the two deepseek types: rotary_embedding/__init__.py@07b12f1b.
 constexpr std::string_view k_indexed = "factor original_max_position_embeddings";
 
 constexpr std::string_view k_nested = "KeyError: 'rope_type'";
 
-constexpr EngineRule k_rules[] = {
+constexpr EngineRule k_vllm_rules[] = {
     {.id = "vllm",
      .name = "vLLM",
      .versions = "main since #57563 (2026-09-18)",
@@ -66,7 +66,7 @@ constexpr EngineRule k_rules[] = {
      .attn_factor = true,
      .mistral = MistralReading::honoured,
      .mistral_words = "apply_scale false becomes attention_factor 1.0",
-     .families = k_families,
+     .families = k_vllm_families,
      .note =
          "attention_factor exactly 1.0 leaves mscale out; apply_yarn_scaling in a config is not "
          "looked at any more",
@@ -84,7 +84,7 @@ constexpr EngineRule k_rules[] = {
      .attn_factor = true,
      .mistral = MistralReading::ignored,
      .mistral_words = "the adapter says attention_factor 1.0, which the model file did not look at",
-     .families = k_families_56446,
+     .families = k_vllm_families_56446,
      .note = "Mistral Large 3 lost accuracy in this week",
      .source = "https://github.com/vllm-project/vllm/pull/56446, /pull/57563",
      .certainty = Certainty::reported},
@@ -99,7 +99,7 @@ constexpr EngineRule k_rules[] = {
      .coerces_types = true,
      .attn_factor = true,
      .mistral = MistralReading::honoured,
-     .families = k_families,
+     .families = k_vllm_families,
      .note = "prefill and decode take the one scale that the model file hands in",
      .source = "vllm/model_executor/models/deepseek_v2.py@002d6073; "
                "https://github.com/vllm-project/vllm/pull/41744"},
@@ -115,7 +115,7 @@ constexpr EngineRule k_rules[] = {
      .attn_factor = true,
      .prefill_ignores_family = true,
      .mistral = MistralReading::honoured,
-     .families = k_families,
+     .families = k_vllm_families,
      .note = "get_mla_prefill_scale derives the prefill scale from the config a second time",
      .source = "https://github.com/vllm-project/vllm/pull/41569",
      .certainty = Certainty::reported},
@@ -131,7 +131,7 @@ constexpr EngineRule k_rules[] = {
      .coerces_types = true,
      .attn_factor = true,
      .mistral = MistralReading::honoured,
-     .families = k_families,
+     .families = k_vllm_families,
      .note = "the prefill backends were built with get_head_size()^-1/2; FlashInfer's was not "
              "affected",
      .source = "https://github.com/vllm-project/vllm/pull/32623, /pull/41569",
@@ -147,7 +147,7 @@ constexpr EngineRule k_rules[] = {
      .coerces_types = true,
      .attn_factor = true,
      .mistral = MistralReading::honoured,
-     .families = k_families,
+     .families = k_vllm_families,
      .note = "vLLM reads the config before it",
      .source = "vllm-project/vllm-ascend patch/worker/patch_deepseek_v2.py@182b75ea L140"},
     {.id = "vllm-ascend-xlite",
@@ -173,7 +173,7 @@ constexpr EngineRule k_rules[] = {
 } // namespace
 
 std::span<const EngineRule> vllm_rules() {
-  return k_rules;
+  return k_vllm_rules;
 }
 
 } // namespace mla_scale::engines

@@ -18,7 +18,7 @@ void default_to(Sourced<T>& field, T value, std::string_view reason) {
   }
 }
 
-void read_dims(ConfigReader& reader, Dims& dims, bool shared) {
+void read_deepseek_dims(ConfigReader& reader, Dims& dims, bool shared) {
   const std::string_view whose = shared ? k_model_args_v4 : k_model_args;
   dims.num_attention_heads = reader.width({"n_heads"});
   dims.hidden_size = reader.width({"dim"});
@@ -91,7 +91,7 @@ Outcome read_deepseek(const ModelFile& file,
                                                                          : "deepseek_v3");
   config.attention = config.family->attention;
   ConfigReader reader(root);
-  read_dims(reader, config.dims, shared);
+  read_deepseek_dims(reader, config.dims, shared);
   read_rope_fields(reader, config, shared);
   config.extras.index_head_dim = reader.size({"index_head_dim"});
   config.extras.index_topk = reader.size({"index_topk"}, true);

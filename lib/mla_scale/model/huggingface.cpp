@@ -151,7 +151,7 @@ NotMla not_mla(const MlaConfig& config, std::string reason) {
                 config.model_type, config.architectures, std::move(reason)};
 }
 
-void read_dims(ConfigReader& reader, Dims& dims) {
+void read_huggingface_dims(ConfigReader& reader, Dims& dims) {
   dims.num_attention_heads = reader.width({"num_attention_heads", "n_heads", "num_heads"});
   dims.num_key_value_heads = reader.width({"num_key_value_heads"});
   dims.hidden_size = reader.width({"hidden_size", "dim"});
@@ -263,7 +263,7 @@ Outcome read_huggingface(const ModelFile& file,
     }
   }
 
-  read_dims(reader, config.dims);
+  read_huggingface_dims(reader, config.dims);
   if (config.attention != AttentionKind::shared_kv) {
     config.dims.qk_head_dim_key = reader.width({"qk_head_dim"});
     if (config.family->reads_qk_head_dim) {

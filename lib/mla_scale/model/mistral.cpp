@@ -6,7 +6,7 @@
 namespace mla_scale::model {
 namespace {
 
-void read_dims(ConfigReader& reader, Dims& dims) {
+void read_mistral_dims(ConfigReader& reader, Dims& dims) {
   dims.num_attention_heads = reader.width({"n_heads"});
   dims.num_key_value_heads = reader.width({"n_kv_heads"});
   dims.hidden_size = reader.width({"dim"});
@@ -68,7 +68,7 @@ Outcome read_mistral(const ModelFile& file, const std::shared_ptr<const json::Do
   }
   // Large 3 and Small 4 differ in geometry only; the law is the same.
   config.family = find_family_by_model_type("mistral_large3");
-  read_dims(reader, config.dims);
+  read_mistral_dims(reader, config.dims);
   read_yarn(reader, config.rope);
   if (const auto scaling = reader.object("llama_4_scaling")) {
     ConfigReader inner(*scaling);

@@ -1,3 +1,4 @@
+#include <mla_scale/core/number.hpp>
 #include <mla_scale/core/parallel.hpp>
 #include <mla_scale/reference/attention.hpp>
 #include <mla_scale/reference/key_blocks.hpp>
@@ -7,7 +8,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <limits>
 #include <memory>
 #include <mutex>
 
@@ -15,11 +15,6 @@ namespace mla_scale::reference {
 namespace {
 
 constexpr std::size_t k_state_bytes = std::size_t{64} << 20;
-constexpr double k_minus_infinity = -std::numeric_limits<double>::infinity();
-
-std::size_t size(std::int64_t count) {
-  return static_cast<std::size_t>(count);
-}
 
 /// Workers that are not at work. A worker's buffers are worth keeping: the first touch of fresh
 /// memory is dear.
@@ -219,10 +214,10 @@ Result<Attention> compute(const Problem& problem) {
 
 void merge_partial(std::span<double> out, double& lse, std::span<const double> other_out,
                    double other_lse) {
-  if (other_lse == k_minus_infinity) {
+  if (other_lse == -k_infinity) {
     return;
   }
-  if (lse == k_minus_infinity) {
+  if (lse == -k_infinity) {
     std::copy(other_out.begin(), other_out.end(), out.begin());
     lse = other_lse;
     return;

@@ -1,3 +1,4 @@
+#include <mla_scale/core/number.hpp>
 #include <mla_scale/reference/kernel_choice.hpp>
 #include <mla_scale/reference/key_tiles.hpp>
 
@@ -12,10 +13,6 @@ template <typename Real>
 using Matrix = Eigen::Matrix<Real, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 template <typename Real>
 using ConstMap = Eigen::Map<const Matrix<Real>>;
-std::size_t size(std::int64_t count) {
-  return static_cast<std::size_t>(count);
-}
-
 /// [tokens, width] of one head, with room for the kernel to read past the end.
 template <typename Real>
 std::vector<Real> read_head(const tensor::View3& view, std::int64_t head) {

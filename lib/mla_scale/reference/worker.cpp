@@ -1,3 +1,4 @@
+#include <mla_scale/core/number.hpp>
 #include <mla_scale/reference/kernel_choice.hpp>
 #include <mla_scale/reference/worker.hpp>
 
@@ -7,12 +8,6 @@
 
 namespace mla_scale::reference {
 namespace {
-
-constexpr double k_minus_infinity = -std::numeric_limits<double>::infinity();
-
-std::size_t size(std::int64_t count) {
-  return static_cast<std::size_t>(count);
-}
 
 std::int64_t value_width_of(const Problem& problem) {
   return problem.form == Form::absorbed ? problem.kv_c->width : problem.v_width();
@@ -152,7 +147,7 @@ void Worker<Real>::divide_by_sum() {
       const double sum = m_state.sum[panel * lanes + lane];
       shares[size(lane)] = sum == 0.0 ? Real{0} : static_cast<Real>(1.0 / sum);
       m_lse[size(panel * lanes + lane)] =
-          sum == 0.0 ? k_minus_infinity
+          sum == 0.0 ? -k_infinity
                      : static_cast<double>(m_state.maximum[panel * lanes + lane]) + std::log(sum);
     }
     Real* const averages = m_state.average + panel * lanes * m_average_rows;
@@ -182,7 +177,7 @@ template <typename Real>
 void Worker<Real>::attend_chunks(const Unit& unit, std::int64_t keys) {
   const std::int64_t lanes = m_kernel.lanes;
   m_merged.assign(size(m_rows * m_value_width), 0.0);
-  m_merged_lse.assign(size(panels() * lanes), k_minus_infinity);
+  m_merged_lse.assign(size(panels() * lanes), -k_infinity);
   for (std::int64_t begin = 0; begin < keys; begin += m_problem.key_chunk) {
     clear(m_state, panels() * lanes, m_average_rows);
     attend_keys(unit, begin, std::min(keys, begin + m_problem.key_chunk));
@@ -221,7 +216,7 @@ void Worker<Real>::deliver(const Unit& unit, const BlockConsumer& consumer) {
       for (std::int64_t c = 0; c < width; ++c) {
         m_out[i * width + c] = share * static_cast<double>(from[c * lanes]);
       }
-      if (lse[size(i)] == k_minus_infinity) {
+      if (lse[size(i)] == -k_infinity) {
         std::fill_n(m_out + i * width, width, 0.0);
       }
     }

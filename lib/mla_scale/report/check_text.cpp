@@ -15,29 +15,23 @@ using compare::Status;
 using compare::TensorComparison;
 using compare::Verdict;
 
-constexpr int k_label = 10;
 constexpr int k_map_lines = 16;
 constexpr std::size_t k_shown_reasons = 6;
 constexpr std::size_t k_shown_findings = 3;
-
-std::string line(std::string_view label, std::string_view text, const TerminalStyle& style) {
-  return hanging("  " + style.dim(fmt::format("{:<{}}", label, k_label)), k_label + 2, text,
-                 style.width);
-}
 
 /// Lines below one label.
 std::string block(std::string_view label, const std::vector<std::string>& texts,
                   const TerminalStyle& style) {
   std::string result;
   for (std::size_t i = 0; i < texts.size(); ++i) {
-    result += line(i == 0 ? label : "", escape_control(texts[i]), style);
+    result += labelled(i == 0 ? label : "", escape_control(texts[i]), style);
   }
   return result;
 }
 
 /// The end of a path too long for a line: what precedes it is in the repro line.
 std::string shortened(std::string path, const TerminalStyle& style) {
-  const auto room = static_cast<std::size_t>(std::max(style.width - k_label - 8, 24));
+  const auto room = static_cast<std::size_t>(std::max(style.width - k_label_columns - 8, 24));
   if (path.size() <= room) {
     return path;
   }
@@ -124,7 +118,7 @@ std::string tensor_line(const TensorComparison& tensor, const TerminalStyle& sty
                               : skipped ? style.warn(status)
                                         : style.bad(status);
   if (tensor.sums.count + tensor.sums.nan + tensor.sums.inf == 0) {
-    return line(tensor.name, painted, style);
+    return labelled(tensor.name, painted, style);
   }
   std::string text = fmt::format(
       "calc_diff {:.2g}, relative rms {:.2g}, max abs {:.3g}; worst group {:.3g} floors",
@@ -132,15 +126,15 @@ std::string tensor_line(const TensorComparison& tensor, const TerminalStyle& sty
   if (!tensor.sums.finite()) {
     text = fmt::format("{} NaN, {} infinite; {}", tensor.sums.nan, tensor.sums.inf, text);
   }
-  std::string result =
-      hanging("  " + style.dim(fmt::format("{:<{}}", tensor.name, k_label)) + painted + "  ",
-              k_label + 4 + static_cast<int>(status.size()), text, style.width);
+  std::string result = hanging(
+      "  " + style.dim(fmt::format("{:<{}}", tensor.name, k_label_columns)) + painted + "  ",
+      k_label_columns + 4 + static_cast<int>(status.size()), text, style.width);
   if (!fine && !tensor.worst.empty()) {
     const compare::ElementDifference& worst = tensor.worst.front();
-    result += line("",
-                   fmt::format("worst at {}: got {:.6g}, expected {:.6g}", place(tensor, worst),
-                               worst.got, worst.expected),
-                   style);
+    result += labelled("",
+                       fmt::format("worst at {}: got {:.6g}, expected {:.6g}", place(tensor, worst),
+                                   worst.got, worst.expected),
+                       style);
   }
   return result;
 }
@@ -174,13 +168,14 @@ std::string where(const check::Check& check, const TerminalStyle& style) {
     const std::string map = check_map(tensor, k_map_lines, style);
     const std::string rows = positions_in_rows(tensor, check.capture.sequences);
     if (!map.empty()) {
-      return line("where",
-                  fmt::format("error of {} against the floor, a healthy kernel's: . at it, + up to "
-                              "4 times, x up to "
-                              "30, # above, ! not finite",
-                              tensor.name),
-                  style)
-             + (rows.empty() ? "" : line("", rows, style)) + map;
+      return labelled(
+                 "where",
+                 fmt::format("error of {} against the floor, a healthy kernel's: . at it, + up to "
+                             "4 times, x up to "
+                             "30, # above, ! not finite",
+                             tensor.name),
+                 style)
+             + (rows.empty() ? "" : labelled("", rows, style)) + map;
     }
   }
   return "";
@@ -189,19 +184,19 @@ std::string where(const check::Check& check, const TerminalStyle& style) {
 std::string scale_lines(const check::Check& check, const TerminalStyle& style) {
   const compare::Judgement& judgement = check.judgement;
   std::string text =
-      line("expected",
-           fmt::format("{}  softmax scale {}", format_number(check.softmax_scale),
-                       check.options.softmax_scale
-                           ? std::string("given by --scale")
-                           : fmt::format("of the model, {}", to_string(check.options.phase))),
-           style);
+      labelled("expected",
+               fmt::format("{}  softmax scale {}", format_number(check.softmax_scale),
+                           check.options.softmax_scale
+                               ? std::string("given by --scale")
+                               : fmt::format("of the model, {}", to_string(check.options.phase))),
+               style);
   if (judgement.fit) {
     const compare::ScaleFit& fit = *judgement.fit;
-    text += line("measured",
-                 fmt::format("{:.9g} ± {:.1g}  from {}: {:.7g} times the expected{}",
-                             fit.softmax_scale, fit.standard_error, fit.from, fit.ratio,
-                             fit.converged ? "" : " (the fit did not converge)"),
-                 style);
+    text += labelled("measured",
+                     fmt::format("{:.9g} ± {:.1g}  from {}: {:.7g} times the expected{}",
+                                 fit.softmax_scale, fit.standard_error, fit.from, fit.ratio,
+                                 fit.converged ? "" : " (the fit did not converge)"),
+                     style);
   }
   return text;
 }
@@ -211,9 +206,9 @@ std::string diagnosis_lines(const check::Check& check, const TerminalStyle& styl
   const diagnose::Report& diagnosis = check.diagnosis;
   for (std::size_t i = 0; i < std::min(diagnosis.findings.size(), k_shown_findings); ++i) {
     const diagnose::Finding& finding = diagnosis.findings[i];
-    text +=
-        line(i == 0 ? "diagnosis" : "or",
-             style.bold(escape_control(finding.id)) + "  " + escape_control(finding.title), style);
+    text += labelled(i == 0 ? "diagnosis" : "or",
+                     style.bold(escape_control(finding.id)) + "  " + escape_control(finding.title),
+                     style);
     std::vector<std::string> details = {
         fmt::format("leaves {:.3g} of a healthy kernel's error", finding.residual_ratio)};
     if (!finding.parameters.empty()) {
@@ -226,14 +221,14 @@ std::string diagnosis_lines(const check::Check& check, const TerminalStyle& styl
     }
     text += block("", details, style);
     if (i == 0) {
-      text += line("", fmt::format("mla-scale explain {}", finding.id), style);
+      text += labelled("", fmt::format("mla-scale explain {}", finding.id), style);
     }
   }
   if (check.judgement.verdict == Verdict::mismatch && !diagnosis.unexplained.empty()) {
-    text += line("diagnosis", escape_control(diagnosis.unexplained), style);
+    text += labelled("diagnosis", escape_control(diagnosis.unexplained), style);
   }
   for (const diagnose::Finding& note : diagnosis.notes) {
-    text += line("note", escape_control(note.id + ": " + note.title), style);
+    text += labelled("note", escape_control(note.id + ": " + note.title), style);
   }
   return text;
 }
@@ -259,10 +254,10 @@ std::string rivals_line(const compare::Judgement& judgement, const TerminalStyle
   }
   const auto told = std::count_if(judgement.rivals.begin(), judgement.rivals.end(),
                                   [](const auto& outcome) { return outcome.told_apart; });
-  return line("rivals",
-              fmt::format("this capture tells {} of {} wrong scales from the right one", told,
-                          judgement.rivals.size()),
-              style);
+  return labelled("rivals",
+                  fmt::format("this capture tells {} of {} wrong scales from the right one", told,
+                              judgement.rivals.size()),
+                  style);
 }
 
 } // namespace
@@ -271,11 +266,11 @@ std::string check_text(const CheckReport& report, const TerminalStyle& style) {
   const check::Check& check = report.check;
   const compare::Judgement& judgement = check.judgement;
   std::string text = headline(report, style);
-  text += line("model",
-               fmt::format("{}, {}", shortened(escape_control(report.model.model.path), style),
-                           to_string(check.options.phase)),
-               style);
-  text += line("capture", capture_line(check, style), style);
+  text += labelled("model",
+                   fmt::format("{}, {}", shortened(escape_control(report.model.model.path), style),
+                               to_string(check.options.phase)),
+                   style);
+  text += labelled("capture", capture_line(check, style), style);
   std::vector<std::string> reasons = judgement.reasons;
   if (judgement.verdict == Verdict::inconclusive && !reasons.empty()) {
     reasons.erase(reasons.begin()); // it is the headline
@@ -290,10 +285,10 @@ std::string check_text(const CheckReport& report, const TerminalStyle& style) {
     text += tensor_line(tensor, style);
   }
   if (judgement.verdict == Verdict::match) {
-    text += line("floor",
-                 fmt::format("{}: {}", compare::to_string(judgement.level),
-                             compare::describe(judgement.level)),
-                 style);
+    text += labelled("floor",
+                     fmt::format("{}: {}", compare::to_string(judgement.level),
+                                 compare::describe(judgement.level)),
+                     style);
   }
   text += where(check, style);
   text += scale_lines(check, style);
@@ -306,14 +301,15 @@ std::string check_text(const CheckReport& report, const TerminalStyle& style) {
   std::erase_if(notes, [](const std::string& note) { return note.starts_with("precision."); });
   text += block("note", notes, style);
   if (report.timings) {
-    text += line("cost",
+    text +=
+        labelled("cost",
                  fmt::format("{:.3f} s, {:.1f} GFLOP/s for the reference", judgement.work.seconds,
                              judgement.work.flops / judgement.work.seconds / 1e9),
                  style);
   }
   // Not wrapped: it is there to be copied.
-  text += "  " + style.dim(fmt::format("{:<{}}", "repro", k_label)) + escape_control(report.repro)
-          + "\n";
+  text += "  " + style.dim(fmt::format("{:<{}}", "repro", k_label_columns))
+          + escape_control(report.repro) + "\n";
   return text;
 }
 

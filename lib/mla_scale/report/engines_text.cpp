@@ -19,36 +19,36 @@ constexpr int k_room_for_all = 58;
 /// Rules that do not take the model are named up to this number.
 constexpr std::size_t k_most_listed = 12;
 
-enum class Verdict { agrees, differs, fails, not_taken };
+enum class Agreement { agrees, differs, fails, not_taken };
 
-Verdict verdict_of(const EngineValue& value) {
-  return !value.error.empty() ? Verdict::fails
-         : !value.agrees      ? Verdict::not_taken
-         : *value.agrees      ? Verdict::agrees
-                              : Verdict::differs;
+Agreement agreement_of(const EngineValue& value) {
+  return !value.error.empty() ? Agreement::fails
+         : !value.agrees      ? Agreement::not_taken
+         : *value.agrees      ? Agreement::agrees
+                              : Agreement::differs;
 }
 
 std::string number(const std::optional<double>& value, int digits) {
   return value ? fmt::format("{:.{}g}", *value, digits) : "-";
 }
 
-std::string mark(Verdict verdict, const TerminalStyle& style) {
-  switch (verdict) {
-  case Verdict::agrees:
+std::string mark(Agreement agreement, const TerminalStyle& style) {
+  switch (agreement) {
+  case Agreement::agrees:
     return style.good("agrees ");
-  case Verdict::differs:
+  case Agreement::differs:
     return style.bad("differs");
-  case Verdict::fails:
+  case Agreement::fails:
     return style.bad("fails  ");
-  case Verdict::not_taken:
+  case Agreement::not_taken:
     return "-      ";
   }
   return {};
 }
 
-class Table {
+class EngineTable {
 public:
-  Table(const EngineComparison& comparison, const TerminalStyle& style) : m_style(style) {
+  EngineTable(const EngineComparison& comparison, const TerminalStyle& style) : m_style(style) {
     for (const EngineValue& value : comparison.values) {
       m_id = std::max(m_id, static_cast<int>(value.rule->id.size()));
     }
@@ -72,11 +72,12 @@ public:
     if (!m_all) {
       return fmt::format("  {:<{}}  {:<9}  {:<9}  {}\n", value.rule->id, m_id,
                          number(value.prefill, 6), number(value.decode, 6),
-                         mark(verdict_of(value), m_style));
+                         mark(agreement_of(value), m_style));
     }
-    const std::string head = fmt::format(
-        "  {:<{}}  {:<12}  {:<12}  {:<7}  {}  ", value.rule->id, m_id, number(value.prefill, 8),
-        number(value.decode, 8), number(value.cos_sin_factor, 5), mark(verdict_of(value), m_style));
+    const std::string head =
+        fmt::format("  {:<{}}  {:<12}  {:<12}  {:<7}  {}  ", value.rule->id, m_id,
+                    number(value.prefill, 8), number(value.decode, 8),
+                    number(value.cos_sin_factor, 5), mark(agreement_of(value), m_style));
     if (!m_names) {
       return head + std::string(to_string(value.certainty)) + "\n";
     }
@@ -119,11 +120,11 @@ std::string heading(const Inspection& inspection, const TerminalStyle& style) {
          + hanging("  law       ", 12, fmt::format("{}: {}", config.family->id, law), style.width);
 }
 
-std::string list_ids(const EngineComparison& comparison, Verdict wanted, bool newest) {
+std::string list_ids(const EngineComparison& comparison, Agreement wanted, bool newest) {
   std::string text;
   for (const EngineValue& value : comparison.values) {
     const bool is_newest = value.rule->id.find('@') == std::string_view::npos;
-    if (verdict_of(value) == wanted && is_newest == newest) {
+    if (agreement_of(value) == wanted && is_newest == newest) {
       text += (text.empty() ? "" : ", ") + std::string(value.rule->id);
     }
   }
@@ -162,10 +163,10 @@ std::string list_values(const EngineComparison& comparison) {
 std::string summary(const EngineComparison& comparison, const TerminalStyle& style) {
   const EngineCounts counts = count_engines(comparison);
   const int taken = counts.agree + counts.differ + counts.fail;
-  std::string text = list_line("outliers", list_ids(comparison, Verdict::differs, true), style);
-  text += list_line("older", list_ids(comparison, Verdict::differs, false), style);
-  text += list_line("failing", list_ids(comparison, Verdict::fails, true), style);
-  text += list_line("older", list_ids(comparison, Verdict::fails, false), style);
+  std::string text = list_line("outliers", list_ids(comparison, Agreement::differs, true), style);
+  text += list_line("older", list_ids(comparison, Agreement::differs, false), style);
+  text += list_line("failing", list_ids(comparison, Agreement::fails, true), style);
+  text += list_line("older", list_ids(comparison, Agreement::fails, false), style);
   text += hanging("  values    ", 12, "prefill " + list_values(comparison), style.width);
   const std::string sentence = fmt::format(
       "{} of {} rules agree with the model's own law, {} differ, {} fail{}", counts.agree, taken,
@@ -176,13 +177,14 @@ std::string summary(const EngineComparison& comparison, const TerminalStyle& sty
   return text + hanging("  summary   ", 12, sentence, style.width);
 }
 
-/// Rows with this verdict, each with its reason where there is one to tell.
-std::string rows(const EngineComparison& comparison, const Table& table, Verdict verdict) {
+/// Rows with this agreement, each with its reason where there is one to tell.
+std::string rows(const EngineComparison& comparison, const EngineTable& table,
+                 Agreement agreement) {
   std::string text;
   for (const EngineValue& value : comparison.values) {
-    if (verdict_of(value) == verdict) {
+    if (agreement_of(value) == agreement) {
       text += table.row(value);
-      text += verdict == Verdict::agrees ? "" : table.reason(value);
+      text += agreement == Agreement::agrees ? "" : table.reason(value);
     }
   }
   return text;
@@ -192,7 +194,7 @@ std::string rows(const EngineComparison& comparison, const Table& table, Verdict
 std::string not_taken(const EngineComparison& comparison, const TerminalStyle& style) {
   std::vector<std::pair<std::string, std::vector<std::string_view>>> reasons;
   for (const EngineValue& value : comparison.values) {
-    if (verdict_of(value) != Verdict::not_taken) {
+    if (agreement_of(value) != Agreement::not_taken) {
       continue;
     }
     auto known = std::find_if(reasons.begin(), reasons.end(),
@@ -214,14 +216,14 @@ std::string not_taken(const EngineComparison& comparison, const TerminalStyle& s
 
 std::string block(const EngineComparison& comparison, bool outliers_only,
                   const TerminalStyle& style) {
-  const Table table(comparison, style);
+  const EngineTable table(comparison, style);
   std::string text = heading(*comparison.inspection, style) + table.header();
   if (!outliers_only) {
-    text += rows(comparison, table, Verdict::agrees);
+    text += rows(comparison, table, Agreement::agrees);
     text += not_taken(comparison, style);
   }
-  text += rows(comparison, table, Verdict::fails);
-  text += rows(comparison, table, Verdict::differs);
+  text += rows(comparison, table, Agreement::fails);
+  text += rows(comparison, table, Agreement::differs);
   return text + summary(comparison, style);
 }
 

@@ -5,7 +5,7 @@
 namespace mla_scale::report {
 namespace {
 
-constexpr int k_label = 18;
+constexpr int k_section_columns = 18;
 
 std::string padded(std::string_view text, int width) {
   const int missing = std::max(1, width - columns(text));
@@ -22,7 +22,7 @@ std::string explain_text(std::span<const explain::Entry* const> entries,
     text += hanging(style.bold(entry->id) + "  ", columns(entry->id) + 2,
                     entry->kind + ": " + entry->title, style.width);
     for (const explain::Section& section : entry->sections) {
-      const std::string head = "  " + padded(section.label, k_label - 2);
+      const std::string head = "  " + padded(section.label, k_section_columns - 2);
       text += hanging(style.dim(head), columns(head), section.text, style.width);
     }
   }

@@ -13,14 +13,8 @@ using model::AttentionKind;
 using model::MlaConfig;
 using model::Origin;
 
-constexpr int k_label = 10;
 /// From this many models on, one line each says more than a block each.
 constexpr std::size_t k_list_from = 4;
-
-std::string line(std::string_view label, std::string_view text, const TerminalStyle& style) {
-  return hanging("  " + style.dim(fmt::format("{:<{}}", label, k_label)), k_label + 2, text,
-                 style.width);
-}
 
 template <typename T>
 std::string shown(const model::Sourced<T>& field) {
@@ -91,7 +85,7 @@ std::string rope_line(const MlaConfig& config, const scale::SoftmaxScale& scale)
   return text;
 }
 
-std::string place_of(const Origin& origin) {
+std::string place_text(const Origin& origin) {
   if (origin.position.line == 0) {
     return escape_control(origin.pointer); // the key of a GGUF
   }
@@ -107,8 +101,8 @@ std::string explanation(const scale::Step& step) {
   case Origin::Kind::read:
   case Origin::Kind::null:
     return step.value && step.step != "g"
-               ? place_of(step.origin)
-               : fmt::format("{} ({})", step.formula, place_of(step.origin));
+               ? place_text(step.origin)
+               : fmt::format("{} ({})", step.formula, place_text(step.origin));
   case Origin::Kind::defaulted:
     return step.step == "g" ? step.formula
                             : fmt::format("default of {}", escape_control(step.origin.reason));
@@ -136,7 +130,7 @@ std::string derivation(const scale::SoftmaxScale& scale, const TerminalStyle& st
 
 std::string alternatives(const scale::SoftmaxScale& scale, const TerminalStyle& style) {
   std::string text =
-      line("disputed", style.warn("decided by " + escape_control(scale.deciding_key)), style);
+      labelled("disputed", style.warn("decided by " + escape_control(scale.deciding_key)), style);
   for (const scale::Alternative& alternative : scale.alternatives) {
     const std::string head = fmt::format("    {:<20} ", format_number(alternative.value));
     text += hanging(head, columns(head),
@@ -161,31 +155,31 @@ std::string block(const Inspection& inspection, const MlaConfig& config,
                   const TerminalStyle& style) {
   const scale::SoftmaxScale& scale = *inspection.scale;
   std::string text = style.bold(escape_control(config.source)) + "\n";
-  text += line(
+  text += labelled(
       "model",
       fmt::format("{} ({}), {}", config.family->title, config.family->id, to_string(config.format)),
       style);
-  text += line("attention", attention_line(config), style);
-  text += line("dims", dims_line(config), style);
-  text += line("rope", rope_line(config, scale), style);
-  text += line("prefill",
-               style.bold(format_number(scale.prefill)) + "  softmax scale"
-                   + (scale.disputed ? ", disputed" : ""),
-               style);
-  text += line("decode", style.bold(format_number(scale.decode)) + "  the same number", style);
+  text += labelled("attention", attention_line(config), style);
+  text += labelled("dims", dims_line(config), style);
+  text += labelled("rope", rope_line(config, scale), style);
+  text += labelled("prefill",
+                   style.bold(format_number(scale.prefill)) + "  softmax scale"
+                       + (scale.disputed ? ", disputed" : ""),
+                   style);
+  text += labelled("decode", style.bold(format_number(scale.decode)) + "  the same number", style);
   text += derivation(scale, style);
   if (scale.disputed) {
     text += alternatives(scale, style);
   }
   for (const std::string& beside : scale.beside) {
-    text += line("beside", beside, style);
+    text += labelled("beside", beside, style);
   }
-  text += line("cache", cache_line(config), style);
+  text += labelled("cache", cache_line(config), style);
   for (const Note& note : inspection.findings) {
     const std::string place =
         note.position.line == 0 ? ""
                                 : fmt::format("{}:{}: ", note.position.line, note.position.column);
-    text += line("note", place + escape_control(note.message), style);
+    text += labelled("note", place + escape_control(note.message), style);
   }
   return text;
 }

@@ -1,5 +1,7 @@
 #include <mla_scale/report/style.hpp>
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace mla_scale::report {
@@ -42,6 +44,11 @@ std::string hanging(std::string_view head, int head_columns, std::string_view te
     column += size;
   }
   return wrapped + "\n";
+}
+
+std::string labelled(std::string_view label, std::string_view text, const TerminalStyle& style) {
+  return hanging("  " + style.dim(fmt::format("{:<{}}", label, k_label_columns)),
+                 k_label_columns + 2, text, style.width);
 }
 
 } // namespace mla_scale::report

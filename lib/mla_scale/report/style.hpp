@@ -29,6 +29,13 @@ private:
 [[nodiscard]] std::string hanging(std::string_view head, int head_columns, std::string_view text,
                                   int width);
 
+/// Labels of a block of lines stand in so many columns.
+inline constexpr int k_label_columns = 10;
+
+/// One line of a block: its label, then `text`, wrapped behind it.
+[[nodiscard]] std::string labelled(std::string_view label, std::string_view text,
+                                   const TerminalStyle& style);
+
 /// Number of columns that UTF-8 text takes, one for each code point.
 [[nodiscard]] int columns(std::string_view text);
 

@@ -13,10 +13,6 @@
 namespace mla_scale::tensor {
 namespace {
 
-Error wrong(const Tensor& tensor, std::string message) {
-  return Error{ErrorKind::schema, std::move(message), tensor.file, tensor.name, {}};
-}
-
 /// Puts the tensors of the files into the orientation that Capture documents.
 class Assembly {
 public:

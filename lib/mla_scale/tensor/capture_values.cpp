@@ -12,11 +12,12 @@
 #include <cmath>
 
 namespace mla_scale::tensor {
-namespace {
 
 Error wrong(const Tensor& tensor, std::string message) {
   return Error{ErrorKind::schema, std::move(message), tensor.file, tensor.name, {}};
 }
+
+namespace {
 
 constexpr std::int64_t k_most_numbers = std::int64_t{1} << 24; // 128 MiB of scales
 

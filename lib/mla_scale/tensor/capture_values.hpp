@@ -13,6 +13,9 @@
 /// The small tensors of a capture: indices, scalars, scales.
 namespace mla_scale::tensor {
 
+/// Error: schema, of this tensor.
+[[nodiscard]] Error wrong(const Tensor& tensor, std::string message);
+
 /// The tensor of that canonical name, or nullptr when the capture has none. NumPy knows neither
 /// bf16 nor fp8: unsigned integers are taken for their bits, with a note. Error: schema for other
 /// integers.

@@ -9,10 +9,6 @@
 namespace mla_scale::tensor {
 namespace {
 
-Error wrong(const Tensor& tensor, std::string message) {
-  return Error{ErrorKind::schema, std::move(message), tensor.file, tensor.name, {}};
-}
-
 Result<CaptureWeights> split_kv_b_proj(const std::shared_ptr<const Tensor>& weight,
                                        const Geometry& geometry, std::vector<std::string>& notes) {
   const std::int64_t nope = geometry.qk_nope_head_dim;

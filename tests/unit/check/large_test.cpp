@@ -24,7 +24,7 @@ constexpr std::int64_t k_heads = 32;
 constexpr std::int64_t k_keys = 28'672; // k and v of 560 MiB: more than a large capture begins with
 constexpr std::int64_t k_queries = 64;
 
-constexpr const char* k_config = R"({
+constexpr const char* k_large_config = R"({
   "model_type": "deepseek_v3", "architectures": ["DeepseekV3ForCausalLM"],
   "num_attention_heads": 32, "q_lora_rank": null, "kv_lora_rank": 512, "qk_nope_head_dim": 128,
   "qk_rope_head_dim": 64, "v_head_dim": 128, "hidden_size": 64, "num_hidden_layers": 2,
@@ -98,7 +98,7 @@ TEST_CASE("judging a large capture takes 768 MiB at most apart from the mapped f
   const TempDir directory;
   const auto file = directory / "large.safetensors";
   write_capture(file);
-  const model::LoadedModel loaded = model::load_model_text(k_config, "config.json");
+  const model::LoadedModel loaded = model::load_model_text(k_large_config, "config.json");
   const auto scale = scale::derive_softmax_scale(*loaded.config());
   REQUIRE(scale);
   const PeakMemory peak;

@@ -13,9 +13,7 @@ using namespace mla_scale::compare;
 
 namespace {
 
-constexpr double k_scale = 0.1352337788608801;
-
-Judgement judged(const tensors::Capture& capture, double scale = k_scale) {
+Judgement judged(const tensors::Capture& capture, double scale = kernel::k_scale) {
   const auto problem = reference::make_problem(capture, reference::Form::expanded, scale, 64);
   REQUIRE(problem.has_value());
   auto judgement = judge(*problem, capture);
@@ -28,7 +26,7 @@ Judgement judged(const tensors::Capture& capture, double scale = k_scale) {
 
 kernel::Run healthy(const kernel::Shape& shape = {96, 96, 4}) {
   kernel::Run run = kernel::inputs(shape);
-  kernel::attend(run, {k_scale});
+  kernel::attend(run, {kernel::k_scale});
   return run;
 }
 
@@ -63,7 +61,7 @@ TEST_CASE("negative pairs are compared by their difference (gemma.cpp AssertClos
   for (double& x : run.v) {
     x = -std::abs(x);
   }
-  kernel::attend(run, {k_scale});
+  kernel::attend(run, {kernel::k_scale});
   for (std::int64_t c = 0; c < run.shape.v; ++c) {
     run.out_at(50, 1, c) *= 5.0;
   }
@@ -112,7 +110,7 @@ TEST_CASE("a scale 1.87 times off on flat logits is rejected (Ascend msprobe's r
           "[holes]") {
   // Logits of deviation 0.3, where cosine is above 0.99 and max abs below 1.
   kernel::Run run = kernel::inputs({256, 256, 1}, 0.16);
-  kernel::attend(run, {k_scale / 1.87385});
+  kernel::attend(run, {kernel::k_scale / 1.87385});
   run.lse.clear();
   const Judgement judgement = judged(run.capture());
   CHECK(judgement.verdict == Verdict::mismatch);
@@ -132,7 +130,7 @@ TEST_CASE("one bad head, row or tail page among many is seen (global metrics)", 
   kernel::Run clean = healthy({128, 128, 8});
   SECTION("a head with its scale off by 5 %") {
     kernel::Run other = kernel::inputs({128, 128, 8});
-    kernel::attend(other, {1.05 * k_scale});
+    kernel::attend(other, {1.05 * kernel::k_scale});
     for (std::int64_t row = 0; row < 128; ++row) {
       for (std::int64_t c = 0; c < 128; ++c) {
         clean.out_at(row, 5, c) = other.out_at(row, 5, c);

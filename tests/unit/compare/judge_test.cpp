@@ -10,9 +10,7 @@ using namespace mla_scale::compare;
 
 namespace {
 
-constexpr double k_scale = 0.1352337788608801; // DeepSeek-V3
-
-Judgement judged(const kernel::Run& run, double scale = k_scale,
+Judgement judged(const kernel::Run& run, double scale = kernel::k_scale,
                  const std::vector<Rival>& rivals = {}) {
   const auto capture = run.capture();
   const auto problem =
@@ -28,7 +26,7 @@ Judgement judged(const kernel::Run& run, double scale = k_scale,
   return *judgement;
 }
 
-kernel::Kernel eager(double scale = k_scale) {
+kernel::Kernel eager(double scale = kernel::k_scale) {
   kernel::Kernel kernel{scale};
   kernel.logit = kernel::to_bf16;
   return kernel;
@@ -40,12 +38,12 @@ TEST_CASE("healthy kernels of several kinds match at their own level", "[compare
   for (const kernel::Shape& shape : {kernel::Shape{96, 96, 2}, kernel::Shape{48, 160, 3},
                                      kernel::Shape{1, 200, 4}, kernel::Shape{2, 2, 4}}) {
     kernel::Run run = kernel::inputs(shape);
-    kernel::attend(run, {k_scale});
+    kernel::attend(run, {kernel::k_scale});
     CHECK(judged(run).verdict == Verdict::match);
     kernel::attend(run, eager());
     const Judgement coarse = judged(run);
     CHECK(coarse.verdict == Verdict::match);
-    kernel::Kernel single{k_scale};
+    kernel::Kernel single{kernel::k_scale};
     single.probability = kernel::exact;
     kernel::attend(run, single);
     CHECK(judged(run).verdict == Verdict::match);
@@ -57,7 +55,7 @@ TEST_CASE("healthy kernels of several kinds match at their own level", "[compare
 
 TEST_CASE("logits in bf16 are told from probabilities in bf16", "[compare]") {
   kernel::Run run = kernel::inputs({96, 96, 2});
-  kernel::attend(run, {k_scale});
+  kernel::attend(run, {kernel::k_scale});
   CHECK(judged(run).level == Level::flash);
   CHECK(judged(run).notes.empty());
   kernel::attend(run, eager());
@@ -70,8 +68,8 @@ TEST_CASE("logits in bf16 are told from probabilities in bf16", "[compare]") {
 
 TEST_CASE("an eager kernel whose scale was rounded to bf16 is healthy", "[compare]") {
   kernel::Run run = kernel::inputs({128, 128, 2});
-  kernel::attend(run, eager(kernel::to_bf16(k_scale))); // 0.135742, 0.38 % off
-  CHECK(std::abs(kernel::to_bf16(k_scale) / k_scale - 1) < 1.0 / 256);
+  kernel::attend(run, eager(kernel::to_bf16(kernel::k_scale))); // 0.135742, 0.38 % off
+  CHECK(std::abs(kernel::to_bf16(kernel::k_scale) / kernel::k_scale - 1) < 1.0 / 256);
   CHECK(judged(run).verdict == Verdict::match);
 }
 
@@ -96,7 +94,7 @@ TEST_CASE("a scale that another rounds to is that other only in a kernel that ro
 TEST_CASE("wrong scales are seen from out alone and from lse alone", "[compare]") {
   kernel::Run run = kernel::inputs({96, 96, 2});
   for (const double ratio : {0.30811, 0.53366, 0.7305, 1.87385, 0.69315, 1.02, 0.995}) {
-    kernel::attend(run, {k_scale * ratio});
+    kernel::attend(run, {kernel::k_scale * ratio});
     const Judgement both = judged(run);
     CHECK(both.verdict == Verdict::mismatch);
     REQUIRE(both.fit.has_value());
@@ -113,7 +111,7 @@ TEST_CASE("wrong scales are seen from out alone and from lse alone", "[compare]"
 
 TEST_CASE("a scale wrong by 0.1 % is seen under noise that is twice as large", "[compare]") {
   kernel::Run run = kernel::inputs({192, 192, 4}, 0.55);
-  kernel::attend(run, {k_scale * 1.001});
+  kernel::attend(run, {kernel::k_scale * 1.001});
   run.lse.clear();
   const Judgement judgement = judged(run);
   CHECK(judgement.verdict == Verdict::mismatch);
@@ -122,15 +120,15 @@ TEST_CASE("a scale wrong by 0.1 % is seen under noise that is twice as large", "
 
 TEST_CASE("a scale wrong by 0.01 % is seen from lse", "[compare]") {
   kernel::Run run = kernel::inputs({192, 192, 4}, 0.55);
-  kernel::attend(run, {k_scale * 1.0001});
+  kernel::attend(run, {kernel::k_scale * 1.0001});
   CHECK(judged(run).verdict == Verdict::mismatch);
-  kernel::attend(run, {k_scale * 1.000001});
+  kernel::attend(run, {kernel::k_scale * 1.000001});
   CHECK(judged(run).verdict == Verdict::match);
 }
 
 TEST_CASE("errors that no scale makes are mismatches too", "[compare]") {
   kernel::Run run = kernel::inputs({96, 128, 2});
-  kernel::Kernel kernel{k_scale};
+  kernel::Kernel kernel{kernel::k_scale};
   SECTION("a sink that takes a little of every row") {
     kernel.sink = 0.0;
   }
@@ -158,12 +156,13 @@ TEST_CASE("errors that no scale makes are mismatches too", "[compare]") {
 
 TEST_CASE("a base-2 lse that the capture declares is right", "[compare]") {
   kernel::Run run = kernel::inputs({64, 64, 2});
-  kernel::Kernel kernel{k_scale};
+  kernel::Kernel kernel{kernel::k_scale};
   kernel.lse = [](double x) { return kernel::to_f32(x / std::log(2.0)); };
   kernel::attend(run, kernel);
   auto capture = run.capture();
   capture.lse_base = tensor::LseBase::two;
-  const auto problem = reference::make_problem(capture, reference::Form::expanded, k_scale, 64);
+  const auto problem =
+      reference::make_problem(capture, reference::Form::expanded, kernel::k_scale, 64);
   const auto judgement = judge(*problem, capture);
   REQUIRE(judgement.has_value());
   CHECK(judgement->verdict == Verdict::match);
@@ -174,9 +173,9 @@ TEST_CASE("inputs that cannot tell rivals apart are inconclusive", "[compare]") 
                                      {"scale.latent_width", 1.0 / 24}};
   SECTION("one key a row") {
     kernel::Run run = kernel::inputs({1, 1, 4});
-    kernel::attend(run, {k_scale});
+    kernel::attend(run, {kernel::k_scale});
     run.lse.clear();
-    const Judgement judgement = judged(run, k_scale, rivals);
+    const Judgement judgement = judged(run, kernel::k_scale, rivals);
     CHECK(judgement.verdict == Verdict::inconclusive);
     CHECK(!judgement.advice.empty());
     CHECK(judged(run).verdict == Verdict::inconclusive);
@@ -186,28 +185,28 @@ TEST_CASE("inputs that cannot tell rivals apart are inconclusive", "[compare]") 
     for (std::size_t i = 0; i < run.v.size(); ++i) {
       run.v[i] = run.v[i % 128];
     }
-    kernel::attend(run, {k_scale});
+    kernel::attend(run, {kernel::k_scale});
     run.lse.clear();
-    CHECK(judged(run, k_scale, rivals).verdict == Verdict::inconclusive);
+    CHECK(judged(run, kernel::k_scale, rivals).verdict == Verdict::inconclusive);
   }
   SECTION("logits that are nearly flat") {
     kernel::Run run = kernel::inputs({32, 32, 2}, 1e-5);
-    kernel::attend(run, {k_scale});
+    kernel::attend(run, {kernel::k_scale});
     run.lse.clear();
-    CHECK(judged(run, k_scale, rivals).verdict == Verdict::inconclusive);
+    CHECK(judged(run, kernel::k_scale, rivals).verdict == Verdict::inconclusive);
   }
   SECTION("one key a row, but with its lse") {
     kernel::Run run = kernel::inputs({1, 1, 4});
-    kernel::attend(run, {k_scale});
-    CHECK(judged(run, k_scale, rivals).verdict == Verdict::match);
+    kernel::attend(run, {kernel::k_scale});
+    CHECK(judged(run, kernel::k_scale, rivals).verdict == Verdict::match);
   }
 }
 
 TEST_CASE("the verdict does not depend on the number of threads", "[compare]") {
   kernel::Run run = kernel::inputs({96, 96, 3});
-  kernel::attend(run, {k_scale * 1.01});
+  kernel::attend(run, {kernel::k_scale * 1.01});
   const auto capture = run.capture();
-  auto problem = *reference::make_problem(capture, reference::Form::expanded, k_scale, 64);
+  auto problem = *reference::make_problem(capture, reference::Form::expanded, kernel::k_scale, 64);
   problem.threads = 1;
   const Judgement one = *judge(problem, capture);
   problem.threads = 3;
@@ -224,17 +223,17 @@ TEST_CASE("a wrong scale is no rounding, however few rows show it and however sm
     kernel::Run run = kernel::inputs(shape);
     for (const double ratio : {1.00005, 1.0003, 1.001, 1.003, 0.998}) {
       INFO(shape.queries << " rows, " << ratio);
-      kernel::attend(run, {k_scale * ratio});
+      kernel::attend(run, {kernel::k_scale * ratio});
       CHECK(judged(run).verdict == Verdict::mismatch);
     }
     run = kernel::inputs(shape);
     kernel::attend(run, eager());
     CHECK(judged(run).verdict == Verdict::match);
-    kernel::attend(run, eager(kernel::to_bf16(k_scale)));
+    kernel::attend(run, eager(kernel::to_bf16(kernel::k_scale)));
     CHECK(judged(run).verdict == Verdict::match);
   }
   kernel::Run run = kernel::inputs({30, 30, 2});
-  kernel::attend(run, {k_scale * 1.003});
+  kernel::attend(run, {kernel::k_scale * 1.003});
   run.lse.clear();
   CHECK(judged(run).verdict == Verdict::mismatch);
 }
@@ -242,7 +241,7 @@ TEST_CASE("a wrong scale is no rounding, however few rows show it and however sm
 TEST_CASE("a sink is no scale that was rounded", "[compare]") {
   kernel::Run run = kernel::inputs({64, 164, 2});
   for (const double sink : {0.5, 1.5, 3.0}) {
-    kernel::Kernel kernel{k_scale};
+    kernel::Kernel kernel{kernel::k_scale};
     kernel.sink = sink;
     kernel::attend(run, kernel);
     run.lse.clear();
@@ -260,7 +259,7 @@ TEST_CASE("kernels that round logits once or sum rounded probabilities are healt
     INFO("deviation " << deviation);
     CHECK(judged(run).verdict == Verdict::match);
     CHECK(judged(run).notes == std::vector<std::string>{"precision.bf16_logits"});
-    kernel::Kernel sum{k_scale};
+    kernel::Kernel sum{kernel::k_scale};
     sum.sums_rounded = true; // values with a column of ones
     kernel::attend(run, sum);
     CHECK(judged(run).verdict == Verdict::match);
@@ -276,7 +275,7 @@ TEST_CASE("rows that see one key get the floor of one rounded logit", "[compare]
   kernel::Run run = kernel::inputs({64, 64, 64}, 0.3);
   kernel::Run rounded = run;
   for (double& x : rounded.q) {
-    x = kernel::to_bf16(k_scale * x);
+    x = kernel::to_bf16(kernel::k_scale * x);
   }
   kernel::attend(rounded, {1.0});
   run.out = rounded.out;
@@ -288,7 +287,7 @@ TEST_CASE("rows that see one key get the floor of one rounded logit", "[compare]
 TEST_CASE("a scale wrong by 0.1 % is seen under logits in bf16", "[compare]") {
   kernel::Run run = kernel::inputs({192, 192, 4});
   for (const double ratio : {1.001, 0.999}) {
-    kernel::attend(run, eager(k_scale * ratio));
+    kernel::attend(run, eager(kernel::k_scale * ratio));
     CHECK(judged(run).verdict == Verdict::mismatch);
   }
 }
@@ -302,18 +301,18 @@ TEST_CASE("probabilities that all round the same way are no wrong scale, and hid
     for (const bool sums_rounded : {false, true}) {
       INFO("deviation " << deviation << (sums_rounded ? ", rounded sums" : ""));
       kernel::Run run = kernel::inputs({96, 96, 4}, deviation);
-      kernel::Kernel kernel{k_scale};
+      kernel::Kernel kernel{kernel::k_scale};
       kernel.sums_rounded = sums_rounded;
       kernel::attend(run, kernel);
-      CHECK(judged(run, k_scale, rivals).verdict != Verdict::mismatch);
+      CHECK(judged(run, kernel::k_scale, rivals).verdict != Verdict::mismatch);
       run.lse.clear();
-      const Judgement healthy = judged(run, k_scale, rivals);
+      const Judgement healthy = judged(run, kernel::k_scale, rivals);
       CHECK(healthy.verdict == (deviation > 2e-3 ? Verdict::match : Verdict::inconclusive));
       CHECK((deviation > 2e-3 || !healthy.advice.empty()));
       kernel.scale = 1.0 / 24;
       kernel::attend(run, kernel);
       run.lse.clear();
-      CHECK(judged(run, k_scale, rivals).verdict != Verdict::match);
+      CHECK(judged(run, kernel::k_scale, rivals).verdict != Verdict::match);
     }
   }
 }
@@ -322,7 +321,7 @@ TEST_CASE("probabilities cut to bf16 are told from rounded ones and from a gain"
   // A cut number is 2^-8 · E[1/m] = 0.28 % too small on average, m a significand in [1, 2).
   for (const kernel::Shape& shape : {kernel::Shape{96, 96, 2}, kernel::Shape{48, 160, 3}}) {
     kernel::Run run = kernel::inputs(shape);
-    kernel::Kernel kernel{k_scale};
+    kernel::Kernel kernel{kernel::k_scale};
     kernel.probability = kernel::cut_to_bf16;
     kernel::attend(run, kernel);
     const Judgement cut = judged(run);
@@ -331,12 +330,12 @@ TEST_CASE("probabilities cut to bf16 are told from rounded ones and from a gain"
     CHECK(cut.notes == std::vector<std::string>{"precision.truncated_probabilities"});
     for (const double gain : {1.0028, 0.9945, 0.9958}) {
       INFO("gain " << gain);
-      kernel = {k_scale};
+      kernel = {kernel::k_scale};
       kernel.output = [gain](double x) { return kernel::to_bf16(gain * x); };
       kernel::attend(run, kernel);
       CHECK(judged(run).verdict == Verdict::mismatch);
     }
-    kernel = {1.003 * k_scale};
+    kernel = {1.003 * kernel::k_scale};
     kernel.probability = kernel::cut_to_bf16;
     kernel::attend(run, kernel);
     CHECK(judged(run).verdict == Verdict::mismatch);
@@ -349,7 +348,7 @@ TEST_CASE("a scale wrong by 0.1 % is no cut of probabilities, whichever side it 
   for (const double deviation : {0.55, 1.0}) {
     kernel::Run run = kernel::inputs({192, 192, 4}, deviation);
     for (const bool cuts : {false, true}) {
-      kernel::Kernel kernel{k_scale};
+      kernel::Kernel kernel{kernel::k_scale};
       kernel.probability = cuts ? kernel::cut_to_bf16 : kernel::to_bf16;
       kernel::attend(run, kernel);
       run.lse.clear();
@@ -360,7 +359,7 @@ TEST_CASE("a scale wrong by 0.1 % is no cut of probabilities, whichever side it 
     for (const double ratio :
          {0.998, 0.9985, 0.9988, 0.999, 1.0005, 1.0008, 1.001, 1.0012, 1.0015, 1.002}) {
       INFO("deviation " << deviation << ", ratio " << ratio);
-      kernel::attend(run, {k_scale * ratio});
+      kernel::attend(run, {kernel::k_scale * ratio});
       run.lse.clear();
       CHECK(judged(run).verdict == Verdict::mismatch);
     }

@@ -10,15 +10,13 @@ using namespace mla_scale::compare;
 
 namespace {
 
-constexpr double k_scale = 0.1352337788608801; // DeepSeek-V3
-
 struct Fits {
   std::optional<ScaleFit> lse;
   std::optional<ScaleFit> out;
 };
 
 /// Fits of a kernel that used `ratio` times the scale.
-Fits fits(kernel::Run& run, double ratio, double scale = k_scale) {
+Fits fits(kernel::Run& run, double ratio, double scale = kernel::k_scale) {
   kernel::attend(run, {scale * ratio});
   const auto capture = run.capture();
   const auto problem =
@@ -75,10 +73,11 @@ TEST_CASE("equal values tell nothing of the scale, and no small error is claimed
   for (std::size_t i = 0; i < run.v.size(); ++i) {
     run.v[i] = run.v[i % 128];
   }
-  kernel::attend(run, {k_scale * 0.5});
+  kernel::attend(run, {kernel::k_scale * 0.5});
   run.lse.clear();
   const auto capture = run.capture();
-  const auto problem = reference::make_problem(capture, reference::Form::expanded, k_scale, 64);
+  const auto problem =
+      reference::make_problem(capture, reference::Form::expanded, kernel::k_scale, 64);
   const auto samples = sample_logits(*problem, sample_rows(*problem, 4096));
   const auto fit = fit_scale_from_out(*problem, capture, samples);
   CHECK((!fit || fit->information < 1e-6));
@@ -87,9 +86,9 @@ TEST_CASE("equal values tell nothing of the scale, and no small error is claimed
 
 TEST_CASE("a head that used another scale than the rest has its own fit", "[compare]") {
   kernel::Run run = kernel::inputs({96, 96, 3}, 0.55);
-  kernel::attend(run, {k_scale * 0.5});
+  kernel::attend(run, {kernel::k_scale * 0.5});
   const kernel::Run wrong = run;
-  kernel::attend(run, {k_scale});
+  kernel::attend(run, {kernel::k_scale});
   constexpr std::int64_t k_wrong_head = 1;
   for (std::int64_t row = 0; row < run.shape.queries; ++row) {
     const auto at = static_cast<std::size_t>(row * run.shape.heads + k_wrong_head);
@@ -101,7 +100,8 @@ TEST_CASE("a head that used another scale than the rest has its own fit", "[comp
     }
   }
   const auto capture = run.capture();
-  const auto problem = reference::make_problem(capture, reference::Form::expanded, k_scale, 64);
+  const auto problem =
+      reference::make_problem(capture, reference::Form::expanded, kernel::k_scale, 64);
   const auto samples = sample_logits(*problem, sample_rows(*problem, 4096));
   for (const auto& fit : {fit_scale_from_lse(*problem, capture, samples),
                           fit_scale_from_out(*problem, capture, samples)}) {
@@ -109,7 +109,7 @@ TEST_CASE("a head that used another scale than the rest has its own fit", "[comp
     REQUIRE(fit->by_head.size() == 3);
     for (const HeadScale& head : fit->by_head) {
       CAPTURE(fit->from, head.head);
-      const double used = head.head == k_wrong_head ? 0.5 * k_scale : k_scale;
+      const double used = head.head == k_wrong_head ? 0.5 * kernel::k_scale : kernel::k_scale;
       CHECK(head.converged);
       CHECK(std::abs(head.softmax_scale - used) < 6 * head.standard_error);
       CHECK(head.standard_error < 1e-3 * used);

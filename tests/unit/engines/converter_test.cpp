@@ -11,11 +11,6 @@ using namespace engine_test;
 
 namespace {
 
-constexpr double k_plain = 0.07216878364870322;    // 192^-1/2
-constexpr double k_all_dim = 0.1147213867929261;   // (1 + 0.0707 ln 40)^2 / sqrt(192)
-constexpr double k_one = 0.1352337788608801;       // (1 + 0.1 ln 40)^2 / sqrt(192)
-constexpr double k_magnitude = 1.3688879454113936; // 1 + 0.1 ln 40
-
 std::string scaled(const std::string& model, const std::string& type, const std::string& factor,
                    const std::string& more = "") {
   return config(model, fmt::format(R"("rope_scaling": {{"type": "{}", "factor": {}, )"
@@ -50,15 +45,15 @@ void check_rows(const std::string& json, std::initializer_list<Row> rows) {
 
 TEST_CASE("with a multiplier deepseek2 is right in every era, and cos and sin are 1", "[engines]") {
   check_rows(scaled("deepseek_v3", "yarn", "40", all_dim("0.707")),
-             {{"llama.cpp", k_all_dim},
-              {"llama.cpp@17945", k_all_dim},
-              {"llama.cpp@7519", k_all_dim},
-              {"ik-llama.cpp", k_all_dim},
+             {{"llama.cpp", k_v2},
+              {"llama.cpp@17945", k_v2},
+              {"llama.cpp@7519", k_v2},
+              {"ik-llama.cpp", k_v2},
               {"ollama", 0.06623442354670306}}); // over sqrt(576), the key_length of the layout
 }
 
 TEST_CASE("without a multiplier yarn alone makes the square since #18006", "[engines]") {
-  check_rows(scaled("deepseek_v3", "yarn", "40"), {{"llama.cpp", k_one, k_magnitude},
+  check_rows(scaled("deepseek_v3", "yarn", "40"), {{"llama.cpp", k_v3, k_magnitude},
                                                    {"llama.cpp@17945", k_plain},
                                                    {"llama.cpp@7519", k_plain},
                                                    {"ik-llama.cpp", k_plain}});
@@ -69,27 +64,25 @@ TEST_CASE("every architecture but deepseek2 takes mscale for 1", "[engines]") {
   for (const std::string model : {"deepseek_v32", "mistral4"}) {
     INFO(model);
     check_rows(scaled(model, "yarn", "40", all_dim("0.5")),
-               {{"llama.cpp", k_one, 1.1557219901962608},
-                {"llama.cpp@17945", k_one, 1.1557219901962608},
+               {{"llama.cpp", k_v3, 1.1557219901962608},
+                {"llama.cpp@17945", k_v3, 1.1557219901962608},
                 {"llama.cpp@7519", 0.10124612961325218}});
   }
 }
 
 TEST_CASE("glm-dsa does not read the multiplier", "[engines]") {
-  check_rows(scaled("glm_moe_dsa", "yarn", "40", all_dim("0.5")),
-             {{"llama.cpp", k_one, k_magnitude},
-              {"llama.cpp@17945", k_plain},
-              {"llama.cpp@7519", k_plain}});
+  check_rows(scaled("glm_moe_dsa", "yarn", "40", all_dim("0.5")), {{"llama.cpp", k_v3, k_magnitude},
+                                                                   {"llama.cpp@17945", k_plain},
+                                                                   {"llama.cpp@7519", k_plain}});
 }
 
 TEST_CASE("a linear factor multiplies kq_scale once more since #18006, and cos and sin never",
           "[engines]") {
-  check_rows(scaled("deepseek_v3", "linear", "40", all_dim("0.707")),
-             {{"llama.cpp", 0.21497115328542502},
-              {"llama.cpp@17945", k_all_dim},
-              {"llama.cpp@7519", k_all_dim}});
+  check_rows(
+      scaled("deepseek_v3", "linear", "40", all_dim("0.707")),
+      {{"llama.cpp", 0.21497115328542502}, {"llama.cpp@17945", k_v2}, {"llama.cpp@7519", k_v2}});
   check_rows(scaled("deepseek_v3", "linear", "40"),
-             {{"llama.cpp", k_one}, {"llama.cpp@17945", k_plain}});
+             {{"llama.cpp", k_v3}, {"llama.cpp@17945", k_plain}});
 }
 
 TEST_CASE("llama.cpp takes the logarithm of a factor below 1 too", "[engines]") {

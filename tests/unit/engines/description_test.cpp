@@ -1,4 +1,4 @@
-// The lines of a description. Expected texts: the fields of the row in words, by hand.
+// The lines of a description. ExpectedLine texts: the fields of the row in words, by hand.
 
 #include "support/catch.hpp"
 
@@ -20,7 +20,7 @@ std::string line(std::string_view id, std::string_view label) {
   return found == lines.end() ? std::string() : found->text;
 }
 
-struct Expected {
+struct ExpectedLine {
   std::string_view id;
   std::string_view label;
   std::string_view text;
@@ -29,7 +29,7 @@ struct Expected {
 } // namespace
 
 TEST_CASE("a description says what the row computes", "[engines]") {
-  for (const Expected& row : std::initializer_list<Expected>{
+  for (const ExpectedLine& row : std::initializer_list<ExpectedLine>{
            {"vllm", "formula",
             "qk_head_dim^-1/2 * g(factor, mscale_all_dim)^2 in prefill and decode"},
            {"vllm@32623", "prefill", "latent_dim^-1/2"},

@@ -10,6 +10,17 @@
 
 namespace engine_test {
 
+// Of these widths: softmax scales, and what YaRN makes of factor 40, g = 1 + 0.1 mscale ln 40.
+inline constexpr double k_plain = 0.07216878364870322;    // 192^-1/2
+inline constexpr double k_latent = 0.041666666666666664;  // 576^-1/2
+inline constexpr double k_v3 = 0.1352337788608801;        // mscale_all_dim 1: g(1)^2 / sqrt(192)
+inline constexpr double k_v2 = 0.1147213867929261;        // mscale_all_dim 0.707
+inline constexpr double k_magnitude = 1.3688879454113936; // g(1)
+inline constexpr double k_ratio = 1.0857263992561355;     // g(1) / g(0.707)
+
+inline const std::string k_equal_keys = R"("mscale": 1.0, "mscale_all_dim": 1.0)";
+inline const std::string k_split_keys = R"("mscale": 1.0, "mscale_all_dim": 0.707)";
+
 /// A config with DeepSeek-V3's widths (128 + 64, latent 512, v 128) and the rope given as JSON.
 inline std::string config(const std::string& model_type, const std::string& rope,
                           int max_positions = 163840) {

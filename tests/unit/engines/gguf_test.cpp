@@ -12,10 +12,6 @@ using namespace engine_test;
 
 namespace {
 
-constexpr double k_plain = 0.07216878364870322;
-constexpr double k_v3 = 0.1352337788608801;
-constexpr double k_magnitude = 1.3688879454113936; // 1 + 0.1 ln 40
-
 /// DeepSeek-V3 in llama.cpp's MLA layout, without rope scaling.
 GgufBuilder deepseek_v3() {
   GgufBuilder builder;

@@ -8,17 +8,13 @@ using namespace engine_test;
 
 namespace {
 
-constexpr double k_plain = 0.07216878364870322;        // 192^-1/2
-constexpr double k_latent = 0.041666666666666664;      // 576^-1/2
-constexpr double k_v3 = 0.1352337788608801;            // factor 40, mscale_all_dim 1
-constexpr double k_v2 = 0.1147213867929261;            // factor 40, mscale_all_dim 0.707
 constexpr double k_small4 = 0.19496949473302969;       // 128 wide, factor 128
 constexpr double k_small4_plain = 0.08838834764831845; // 128^-1/2
 constexpr double k_large3 = 0.13316005652453877;       // factor 36
 
-const std::string k_equal = yarn(R"("mscale": 1.0, "mscale_all_dim": 1.0)");
+const std::string k_equal = yarn(k_equal_keys);
 const std::string k_lite = yarn(R"("mscale": 0.707, "mscale_all_dim": 0.707)");
-const std::string k_split = yarn(R"("mscale": 1.0, "mscale_all_dim": 0.707)");
+const std::string k_split = yarn(k_split_keys);
 
 model::LoadedModel zoo(const std::string& file) {
   const std::string path = std::string(TESTDATA) + "/zoo/" + file;

@@ -16,8 +16,6 @@ using namespace engine_test;
 
 namespace {
 
-const std::string k_equal_keys = R"("mscale": 1.0, "mscale_all_dim": 1.0)";
-
 std::string because(const std::string& json, std::string_view id) {
   return evaluate(json, id).because;
 }

@@ -12,11 +12,6 @@ using namespace engine_test;
 
 namespace {
 
-constexpr double k_plain = 0.07216878364870322;  // 192^-1/2
-constexpr double k_all_dim = 0.1147213867929261; // g(40, 0.707)^2
-constexpr double k_mscale = 0.1352337788608801;  // g(40, 1)^2
-constexpr double k_ratio = 1.0857263992561355;   // g(40, 1) / g(40, 0.707)
-
 /// DeepSeek-V3 with this rope type, mscale 1, mscale_all_dim 0.707 and what longrope and llama3
 /// need.
 std::string of_type(const std::string& type) {
@@ -38,8 +33,8 @@ void check_scale(const std::string& type, const std::vector<std::string_view>& i
   }
 }
 
-void check_rotation(const std::string& type, const std::vector<std::string_view>& ids,
-                    double factor) {
+void check_rotation_of_type(const std::string& type, const std::vector<std::string_view>& ids,
+                            double factor) {
   for (const std::string_view id : ids) {
     INFO(type << " " << id);
     const engines::EngineValue value = evaluate(of_type(type), id);
@@ -85,10 +80,10 @@ const std::vector<std::string_view> k_yarn_only = {"turbomind",       "tgi",    
 
 TEST_CASE("every rope type but default opens the gates that do not ask for yarn", "[engines]") {
   for (const std::string type : {"linear", "dynamic", "llama3", "longrope"}) {
-    check_scale(type, k_coercing, k_all_dim);
-    check_scale(type, k_any_type, k_all_dim);
-    check_scale(type, k_mscale_readers, k_mscale);
-    check_scale(type, {"transformers", "transformers@5.0", "transformers@4.54"}, k_all_dim);
+    check_scale(type, k_coercing, k_v2);
+    check_scale(type, k_any_type, k_v2);
+    check_scale(type, k_mscale_readers, k_v3);
+    check_scale(type, {"transformers", "transformers@5.0", "transformers@4.54"}, k_v2);
   }
 }
 
@@ -98,18 +93,17 @@ TEST_CASE("a gate that asks for yarn is closed for every other rope type", "[eng
     check_scale(type, k_yarn_only, k_plain);
     check_scale(type, {"tinygrad", "megatron-lm@no-flags"}, k_plain);
   }
-  check_scale("yarn", {"turbomind", "tgi", "megatron-bridge", "mcore-bridge", "vllm.rs"},
-              k_all_dim);
-  check_scale("yarn", {"torchtitan"}, k_mscale);
+  check_scale("yarn", {"turbomind", "tgi", "megatron-bridge", "mcore-bridge", "vllm.rs"}, k_v2);
+  check_scale("yarn", {"torchtitan"}, k_v3);
 }
 
 TEST_CASE("the other names of yarn count where the gate does not ask for one", "[engines]") {
   for (const std::string type : {"deepseek_yarn", "telechat3-yarn"}) {
-    check_scale(type, k_coercing, k_all_dim);
-    check_scale(type, k_any_type, k_all_dim);
-    check_scale(type, k_mscale_readers, k_mscale);
+    check_scale(type, k_coercing, k_v2);
+    check_scale(type, k_any_type, k_v2);
+    check_scale(type, k_mscale_readers, k_v3);
     // mlx_lm/models/rope_utils.py: yarn, deepseek_yarn, telechat3-yarn
-    check_rotation(type, {"mlx-lm"}, k_ratio);
+    check_rotation_of_type(type, {"mlx-lm"}, k_ratio);
   }
 }
 
@@ -117,24 +111,25 @@ TEST_CASE("cos and sin of linear, dynamic and llama3 are left alone except where
           "deepseek_yarn",
           "[engines]") {
   for (const std::string type : {"linear", "dynamic", "llama3"}) {
-    check_rotation(type, k_coercing, k_ratio);
-    check_rotation(type,
-                   {"transformers", "transformers@5.0", "transformers@4.54", "transformers@4.51",
-                    "lmdeploy", "mcore-bridge", "ktransformers", "atom", "mlx-lm", "megatron-lm",
-                    "tensorrt-llm", "megatron-bridge"},
-                   1.0);
+    check_rotation_of_type(type, k_coercing, k_ratio);
+    check_rotation_of_type(type,
+                           {"transformers", "transformers@5.0", "transformers@4.54",
+                            "transformers@4.51", "lmdeploy", "mcore-bridge", "ktransformers",
+                            "atom", "mlx-lm", "megatron-lm", "tensorrt-llm", "megatron-bridge"},
+                           1.0);
   }
-  check_rotation("yarn", k_coercing, k_ratio);
-  check_rotation("yarn", {"ktransformers", "atom", "mlx-lm", "megatron-lm", "megatron-bridge"},
-                 k_ratio);
+  check_rotation_of_type("yarn", k_coercing, k_ratio);
+  check_rotation_of_type(
+      "yarn", {"ktransformers", "atom", "mlx-lm", "megatron-lm", "megatron-bridge"}, k_ratio);
 }
 
 // _compute_longrope_parameters: sqrt(1 + ln 40 / ln 4096).
 TEST_CASE("longrope has a factor of its own in transformers and becomes YaRN in vLLM and SGLang",
           "[engines]") {
-  check_rotation("longrope", {"transformers", "transformers@5.0", "transformers@4.54", "lmdeploy"},
-                 1.201454954589343);
-  check_rotation("longrope", k_coercing, k_ratio);
+  check_rotation_of_type("longrope",
+                         {"transformers", "transformers@5.0", "transformers@4.54", "lmdeploy"},
+                         1.201454954589343);
+  check_rotation_of_type("longrope", k_coercing, k_ratio);
   CHECK_FALSE(evaluate(of_type("longrope"), "ktransformers").cos_sin_factor); // not established
 }
 
@@ -173,8 +168,8 @@ TEST_CASE("an unknown rope type is a ValueError in the remote code and a KeyErro
     CHECK_FALSE(value.prefill);
     CHECK(value.agrees == false);
   }
-  check_scale("linear", {"remote-code"}, k_all_dim);
-  check_scale("dynamic", {"remote-code"}, k_all_dim);
+  check_scale("linear", {"remote-code"}, k_v2);
+  check_scale("dynamic", {"remote-code"}, k_v2);
   for (const std::string type : {"deepseek_yarn", "telechat3-yarn", "ntk"}) {
     for (const std::string_view id :
          {"transformers", "transformers@5.0", "transformers@4.54", "transformers@4.51"}) {
@@ -229,7 +224,7 @@ TEST_CASE("transformers 5 fills in the original length that vLLM indexes for the
                    id);
       CHECK(value.error.empty());
       REQUIRE(value.decode);
-      CHECK(*value.decode == Approx(k_all_dim).epsilon(1e-12));
+      CHECK(*value.decode == Approx(k_v2).epsilon(1e-12));
     }
     for (const std::string type : {"linear", "dynamic", "ntk"}) {
       INFO(id << " " << type);

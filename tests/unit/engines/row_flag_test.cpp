@@ -10,16 +10,7 @@ using namespace engine_test;
 
 namespace {
 
-constexpr double k_plain = 0.07216878364870322;          // 192^-1/2
-constexpr double k_latent = 0.041666666666666664;        // 576^-1/2
-constexpr double k_all_dim = 0.1147213867929261;         // g(40, 0.707)^2
-constexpr double k_v3 = 0.1352337788608801;              // g(40, 1)^2
-constexpr double k_ratio = 1.0857263992561355;           // g(40, 1) / g(40, 0.707)
-constexpr double k_magnitude = 1.3688879454113936;       // g(40, 1)
 constexpr double k_magnitude_of_16 = 1.2772588722239782; // g(16, 1)
-
-const std::string k_split = R"("mscale": 1.0, "mscale_all_dim": 0.707)";
-const std::string k_equal = R"("mscale": 1.0, "mscale_all_dim": 1.0)";
 
 /// A dictionary of type yarn under either name, with both names of the type; `more` starts with a
 /// comma or is empty.
@@ -79,17 +70,17 @@ void check_error(const std::string& json, const std::vector<std::string_view>& i
 TEST_CASE("what is older than rope_parameters sees no scaling in it", "[engines]") {
   const std::string keys = ", \"factor\": 40, \"original_max_position_embeddings\": 4096, "
                            "\"beta_fast\": 32, \"beta_slow\": 1, "
-                           + k_split;
+                           + k_split_keys;
   const std::string old_key = config("deepseek_v3", dictionary("rope_scaling", keys));
   const std::string new_key = config("deepseek_v3", dictionary("rope_parameters", keys));
-  check(old_key, {{"ktransformers@ed843741", k_plain, k_all_dim},
-                  {"candle", k_all_dim},
-                  {"mistral.rs", k_all_dim},
-                  {"tgi", k_all_dim},
-                  {"transformers@4.54", k_all_dim},
-                  {"transformers@4.51", k_all_dim}});
+  check(old_key, {{"ktransformers@ed843741", k_plain, k_v2},
+                  {"candle", k_v2},
+                  {"mistral.rs", k_v2},
+                  {"tgi", k_v2},
+                  {"transformers@4.54", k_v2},
+                  {"transformers@4.51", k_v2}});
   check(new_key, {{"ktransformers@ed843741", k_plain},
-                  {"ktransformers", k_all_dim},
+                  {"ktransformers", k_v2},
                   {"candle", k_plain},
                   {"mistral.rs", k_plain}});
   const std::vector<std::string_view> older = {"sglang@before-3785", "ktransformers@ed843741",
@@ -106,7 +97,7 @@ TEST_CASE("constant widths leave the rotation to the rope type", "[engines]") {
   const std::string linear =
       config("deepseek_v3", R"("rope_scaling": {"type": "linear", "factor": 40,
              "original_max_position_embeddings": 4096, )"
-                                + k_split + "}");
+                                + k_split_keys + "}");
   check(linear, {{"sglang@before-3785", k_plain}, {"vllm-tpu@before-521", 1.0 / 192}});
   check_rotation(linear, {"sglang@before-3785"}, k_ratio); // any type becomes deepseek_yarn
   check_rotation(linear, {"vllm-tpu@before-521"}, 1.0);
@@ -115,15 +106,16 @@ TEST_CASE("constant widths leave the rotation to the rope type", "[engines]") {
 // eca74d1367 (4.51): max / original overwrites the factor of cos and sin; the softmax scale keeps
 // the explicit one. 6451294f6f and 347328108a: the explicit factor wins.
 TEST_CASE("4.51 alone takes the factor of cos and sin from the lengths", "[engines]") {
-  const std::string json = config("deepseek_v3", yarn(k_split), 65536);
-  check(json, {{"transformers@4.51", k_all_dim}, {"transformers", k_all_dim}});
+  const std::string json = config("deepseek_v3", yarn(k_split_keys), 65536);
+  check(json, {{"transformers@4.51", k_v2}, {"transformers", k_v2}});
   check_rotation(json, {"transformers@4.51"}, 1.0679225365606495); // g(16, 1) / g(16, 0.707)
   check_rotation(
       json, {"transformers", "transformers@5.0", "transformers@4.54", "lmdeploy", "mcore-bridge"},
       k_ratio);
   // Without the original length there is nothing to divide by.
-  const std::string no_original = config(
-      "deepseek_v3", R"("rope_scaling": {"type": "yarn", "factor": 40, )" + k_split + "}", 65536);
+  const std::string no_original =
+      config("deepseek_v3",
+             R"("rope_scaling": {"type": "yarn", "factor": 40, )" + k_split_keys + "}", 65536);
   check_rotation(no_original, {"transformers@4.51", "transformers"}, k_ratio);
 }
 
@@ -165,18 +157,18 @@ TEST_CASE("a lone mscale key divides transformers' cos and sin from DeepSeek's",
 // DeepseekScalingRotaryEmbedding multiplies by attn_factor and has no attention_factor; for
 // transformers it is the other way round.
 TEST_CASE("attn_factor and attention_factor are read by different engines", "[engines]") {
-  const std::string attn = config("deepseek_v3", yarn(k_split + R"(, "attn_factor": 1.5)"));
+  const std::string attn = config("deepseek_v3", yarn(k_split_keys + R"(, "attn_factor": 1.5)"));
   check_rotation(attn,
                  {"vllm", "vllm@56446", "vllm@41744", "vllm@41569", "vllm@32623", "vllm-ascend",
                   "sglang", "sglang@before-26203", "sglang@before-3785"},
                  1.5 * k_ratio);
   check_rotation(attn, {"transformers", "ktransformers", "lmdeploy", "megatron-lm"}, k_ratio);
   const std::string attention =
-      config("deepseek_v3", yarn(k_split + R"(, "attention_factor": 1.3)"));
+      config("deepseek_v3", yarn(k_split_keys + R"(, "attention_factor": 1.3)"));
   check_rotation(attention, {"transformers", "transformers@4.51", "lmdeploy", "mcore-bridge"}, 1.3);
   check_rotation(attention, {"vllm", "sglang", "ktransformers", "remote-code"}, k_ratio);
   // Only exactly 1 switches mscale off, and only in vLLM since #57563.
-  check(attention, {{"vllm", k_all_dim}, {"transformers", k_all_dim}, {"sglang", k_all_dim}});
+  check(attention, {{"vllm", k_v2}, {"transformers", k_v2}, {"sglang", k_v2}});
 }
 
 // deepseek_v2.py indexes rope_parameters["rope_type"]; transformers 5 hands each layer kind its
@@ -185,7 +177,7 @@ TEST_CASE("a dictionary for each layer kind is an error in vLLM and the default 
           "[engines]") {
   const std::string rope = R"("rope_parameters": {"full_attention": {"rope_type": "yarn",
       "factor": 40, "original_max_position_embeddings": 4096, )"
-                           + k_equal + "}}";
+                           + k_equal_keys + "}}";
   check_error(config("deepseek_v3", rope),
               {"vllm", "vllm@56446", "vllm@41744", "vllm@41569", "vllm@32623", "vllm-ascend"},
               "KeyError: 'rope_type'");
@@ -193,7 +185,7 @@ TEST_CASE("a dictionary for each layer kind is an error in vLLM and the default 
   check_rotation(config("deepseek_v3", rope), {"transformers", "transformers@5.0"}, 1.0);
   // bailing_moe_linear.py@055e47c2 has its own attention without mscale.
   check(config("bailing_hybrid", rope), {{"vllm", k_plain}, {"vllm@41744", k_plain}});
-  check(config("deepseek_v3", yarn(k_equal)), {{"vllm", k_v3}, {"transformers", k_v3}});
+  check(config("deepseek_v3", yarn(k_equal_keys)), {{"vllm", k_v3}, {"transformers", k_v3}});
 }
 
 // modeling_deepseek.py: any dictionary counts, "type" and "factor" by subscript.
@@ -214,7 +206,7 @@ TEST_CASE("a dictionary that says only default stops the remote code", "[engines
 
 // Their serde variants need every key, type included: candle deepseek2.rs, mistral.rs layers.rs.
 TEST_CASE("candle and mistral.rs take YaRN only with every key of it", "[engines]") {
-  check(without("nothing"), {{"candle", k_all_dim}, {"mistral.rs", k_all_dim}});
+  check(without("nothing"), {{"candle", k_v2}, {"mistral.rs", k_v2}});
   for (const std::string_view key : {"type", "factor", "original_max_position_embeddings",
                                      "beta_fast", "beta_slow", "mscale", "mscale_all_dim"}) {
     INFO(key);
@@ -253,7 +245,7 @@ TEST_CASE("a missing factor counts as 1 or as 40", "[engines]") {
                {"sglang@before-26203", k_plain},
                {"mlx-swift-lm", k_plain},
                {"vllm.rs", k_plain},
-               {"megatron-bridge", k_all_dim},
+               {"megatron-bridge", k_v2},
                {"deepseek-inference", k_v3},
                {"maxtext", k_v3},
                {"chitu", k_v3},
@@ -265,7 +257,8 @@ TEST_CASE("a missing factor counts as 1 or as 40", "[engines]") {
 // atom/models/deepseek_v2.py@ffdf3bb5d: a factor, or yarn or deepseek_yarn for the type.
 TEST_CASE("ATOM needs a factor only under the yarn types", "[engines]") {
   const auto of_type = [](const std::string& type) {
-    return config("deepseek_v3", R"("rope_scaling": {"type": ")" + type + R"(", )" + k_equal + "}");
+    return config("deepseek_v3",
+                  R"("rope_scaling": {"type": ")" + type + R"(", )" + k_equal_keys + "}");
   };
   check(of_type("linear"), {{"atom", k_plain}});
   check_error(of_type("yarn"), {"atom"}, "KeyError: 'factor'");
@@ -275,9 +268,8 @@ TEST_CASE("ATOM needs a factor only under the yarn types", "[engines]") {
 // models/deepseek.h@4a4310e: original_max_position_embeddings > 0. mlx_lm deepseek_v3.py@d78bf58e
 // and exllamav3 look for mscale_all_dim.
 TEST_CASE("gates that ask for a key are closed without it", "[engines]") {
-  check(without("nothing"), {{"chatllm.cpp", k_all_dim}, {"mlx-lm", k_all_dim}});
-  check(without("original_max_position_embeddings"),
-        {{"chatllm.cpp", k_plain}, {"mlx-lm", k_all_dim}});
+  check(without("nothing"), {{"chatllm.cpp", k_v2}, {"mlx-lm", k_v2}});
+  check(without("original_max_position_embeddings"), {{"chatllm.cpp", k_plain}, {"mlx-lm", k_v2}});
   check(without("mscale_all_dim"), {{"mlx-lm", k_plain}, {"exllamav3", k_plain}});
   CHECK(evaluate(without("original_max_position_embeddings"), "chatllm.cpp").because
         == "original_max_position_embeddings is missing");
@@ -289,7 +281,7 @@ TEST_CASE("gates that ask for a key are closed without it", "[engines]") {
 // DeepSeek's class default for the original length is 4096.
 TEST_CASE("a length gate takes 4096 for a missing original length", "[engines]") {
   const auto of_length = [](int length) {
-    return config("deepseek_v3", dictionary("rope_scaling", ", \"factor\": 40, " + k_equal),
+    return config("deepseek_v3", dictionary("rope_scaling", ", \"factor\": 40, " + k_equal_keys),
                   length);
   };
   check(of_length(4096), {{"deepseek-inference", k_plain}, {"maxtext", k_plain}});
@@ -310,13 +302,13 @@ TEST_CASE("NeMo Automodel needs three keys for its multiplier", "[engines]") {
 TEST_CASE("for one day vLLM's prefill took mscale where the model file did not", "[engines]") {
   for (const std::string model : {"bailing_hybrid", "pangu_ultra_moe"}) {
     INFO(model);
-    check(config(model, yarn(k_equal)),
+    check(config(model, yarn(k_equal_keys)),
           {{"vllm@41569", k_v3, k_plain}, {"vllm@41744", k_plain}, {"vllm", k_plain}});
-    check_error(config(model, R"("rope_scaling": {"type": "yarn", )" + k_equal + "}"),
+    check_error(config(model, R"("rope_scaling": {"type": "yarn", )" + k_equal_keys + "}"),
                 {"vllm@41569"}, "KeyError: 'factor'");
   }
-  check(config("bailing_hybrid", yarn(k_equal)), {{"vllm@32623", k_latent, k_plain}});
-  check(config("bailing_hybrid", R"("rope_scaling": {"type": "yarn", )" + k_equal + "}"),
+  check(config("bailing_hybrid", yarn(k_equal_keys)), {{"vllm@32623", k_latent, k_plain}});
+  check(config("bailing_hybrid", R"("rope_scaling": {"type": "yarn", )" + k_equal_keys + "}"),
         {{"vllm@41744", k_plain}});
 }
 
@@ -326,7 +318,7 @@ TEST_CASE("vLLM applies mscale to Sarvam for the literal deepseek_yarn alone", "
     return config("sarvam_mla", R"("rope_scaling": {"type": ")" + type
                                     + R"(", "factor": 40, "original_max_position_embeddings": 4096,
                                     )"
-                                    + k_equal + "}");
+                                    + k_equal_keys + "}");
   };
   check(of_type("deepseek_yarn"), {{"vllm", k_v3}, {"vllm@41744", k_v3}});
   check(of_type("yarn"), {{"vllm", k_plain}, {"vllm@41744", k_plain}});

@@ -8,11 +8,11 @@ using namespace engine_test;
 
 namespace {
 
-const std::string k_v3 = config("deepseek_v3", yarn(R"("mscale": 1.0, "mscale_all_dim": 1.0)"));
+const std::string k_v3_config = config("deepseek_v3", yarn(k_equal_keys));
 
 /// vLLM's verdict beside a law that is off by a relative error in one of its numbers.
 engines::EngineValue beside(double scale::SoftmaxScale::*number, double error) {
-  const model::LoadedModel loaded = model::load_model_text(k_v3, "config.json");
+  const model::LoadedModel loaded = model::load_model_text(k_v3_config, "config.json");
   auto law = scale::derive_softmax_scale(*loaded.config());
   REQUIRE(law);
   (*law).*number *= 1 + error;
@@ -53,7 +53,7 @@ TEST_CASE("prefill and decode each have to agree, within the tolerance", "[engin
 }
 
 TEST_CASE("a factor of cos and sin that differs is enough to disagree", "[engines]") {
-  const model::LoadedModel loaded = model::load_model_text(k_v3, "config.json");
+  const model::LoadedModel loaded = model::load_model_text(k_v3_config, "config.json");
   auto law = scale::derive_softmax_scale(*loaded.config());
   REQUIRE(law);
   const engines::EngineRule& rule = *engines::find_engine_rule("vllm");
@@ -68,7 +68,7 @@ TEST_CASE("a factor of cos and sin that differs is enough to disagree", "[engine
 }
 
 TEST_CASE("a measured scale is matched within the tolerance that the caller gives", "[engines]") {
-  const model::LoadedModel loaded = model::load_model_text(k_v3, "config.json");
+  const model::LoadedModel loaded = model::load_model_text(k_v3_config, "config.json");
   const auto law = scale::derive_softmax_scale(*loaded.config());
   const auto found = [&](double scale, double tolerance) {
     const auto matches = engines::rules_giving(scale, *loaded.config(), &*law, tolerance);

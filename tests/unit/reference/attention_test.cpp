@@ -1,3 +1,4 @@
+#include "distance.hpp"
 #include "expected_values.hpp"
 #include "support/catch.hpp"
 #include "support/tensors.hpp"
@@ -61,22 +62,6 @@ Attention computed(const Problem& problem) {
   auto result = compute(problem);
   REQUIRE(result.has_value());
   return *result;
-}
-
-/// Largest |a - b| relative to the largest |b|.
-double distance(const std::vector<double>& a, const std::vector<double>& b) {
-  REQUIRE(a.size() == b.size());
-  double largest = 0.0;
-  double scale = 0.0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    if (a[i] != b[i]) {
-      largest = std::max(largest, std::abs(a[i] - b[i]));
-    }
-    if (std::isfinite(b[i])) {
-      scale = std::max(scale, std::abs(b[i]));
-    }
-  }
-  return largest / scale;
 }
 
 } // namespace

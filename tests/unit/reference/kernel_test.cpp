@@ -1,3 +1,4 @@
+#include "distance.hpp"
 #include "support/catch.hpp"
 #include "support/tensors.hpp"
 
@@ -17,27 +18,27 @@ using namespace mla_scale::reference;
 
 namespace {
 
-constexpr std::int64_t k_heads = 5;
-constexpr std::int64_t k_nope = 37;
-constexpr std::int64_t k_rope = 12;
-constexpr std::int64_t k_v = 29;
-constexpr std::int64_t k_rank = 45;
+// No width, length or number of heads is a multiple of any tile of any kernel.
+constexpr std::int64_t k_odd_heads = 5;
+constexpr std::int64_t k_odd_nope = 37;
+constexpr std::int64_t k_odd_rope = 12;
+constexpr std::int64_t k_odd_v = 29;
+constexpr std::int64_t k_odd_rank = 45;
 
-/// No width, length or number of heads is a multiple of any tile of any kernel.
 Problem problem_of(Form form, std::int64_t queries = 301, std::int64_t keys = 597) {
   Problem problem;
-  problem.q = tensors::number_view(1, queries, k_heads, k_nope + k_rope, 4.0);
+  problem.q = tensors::number_view(1, queries, k_odd_heads, k_odd_nope + k_odd_rope, 4.0);
   problem.form = form;
   if (form == Form::expanded) {
-    problem.k = tensors::number_view(2, keys, k_heads, k_nope + k_rope);
-    problem.v = tensors::number_view(3, keys, k_heads, k_v);
+    problem.k = tensors::number_view(2, keys, k_odd_heads, k_odd_nope + k_odd_rope);
+    problem.v = tensors::number_view(3, keys, k_odd_heads, k_odd_v);
   } else {
-    problem.kv_c = tensors::number_view(4, keys, 1, k_rank);
-    problem.k_pe = tensors::number_view(5, keys, 1, k_rope);
-    problem.w_uk = tensors::number_view(6, k_nope, k_heads, k_rank);
-    problem.w_uv = tensors::number_view(7, k_v, k_heads, k_rank);
+    problem.kv_c = tensors::number_view(4, keys, 1, k_odd_rank);
+    problem.k_pe = tensors::number_view(5, keys, 1, k_odd_rope);
+    problem.w_uk = tensors::number_view(6, k_odd_nope, k_odd_heads, k_odd_rank);
+    problem.w_uv = tensors::number_view(7, k_odd_v, k_odd_heads, k_odd_rank);
   }
-  problem.qk_rope_head_dim = k_rope;
+  problem.qk_rope_head_dim = k_odd_rope;
   problem.softmax_scale = form == Form::expanded ? 0.37 : 0.05;
   problem.sequences = {{0, queries, 0, keys}};
   return problem;
@@ -52,26 +53,6 @@ Attention computed(Problem problem, const Kernel* kernel) {
 
 const Kernel* plain() {
   return find_kernel("eigen").value();
-}
-
-/// Largest |a - b|, in units of the largest |b|.
-double distance(const std::vector<double>& a, const std::vector<double>& b) {
-  REQUIRE(a.size() == b.size());
-  double largest = 0.0;
-  double scale = 0.0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    if (a[i] == b[i] || (std::isnan(a[i]) && std::isnan(b[i]))) {
-      continue;
-    }
-    if (!std::isfinite(a[i]) || !std::isfinite(b[i])) {
-      return std::numeric_limits<double>::infinity();
-    }
-    largest = std::max(largest, std::abs(a[i] - b[i]));
-  }
-  for (const double x : b) {
-    scale = std::isfinite(x) ? std::max(scale, std::abs(x)) : scale;
-  }
-  return scale == 0.0 ? largest : largest / scale;
 }
 
 template <typename Check>
@@ -193,14 +174,16 @@ TEST_CASE("logits thousands apart underflow to zero and never to nonsense", "[ke
 
 TEST_CASE("a NaN in one query stays in its row", "[kernel]") {
   Problem problem = problem_of(Form::expanded, 60, 60);
-  std::vector<double> numbers = tensors::numbers(1, 60 * k_heads * (k_nope + k_rope), 4.0);
+  std::vector<double> numbers =
+      tensors::numbers(1, 60 * k_odd_heads * (k_odd_nope + k_odd_rope), 4.0);
   const std::size_t row = 17;
-  numbers[(row * k_heads + 2) * (k_nope + k_rope) + 5] = std::numeric_limits<double>::quiet_NaN();
-  problem.q = tensors::view(numbers, 60, k_heads, k_nope + k_rope);
+  numbers[(row * k_odd_heads + 2) * (k_odd_nope + k_odd_rope) + 5] =
+      std::numeric_limits<double>::quiet_NaN();
+  problem.q = tensors::view(numbers, 60, k_odd_heads, k_odd_nope + k_odd_rope);
   for_each_kernel([&](const Kernel* kernel) {
     const Attention result = computed(problem, kernel);
     for (std::size_t i = 0; i < 60; ++i) {
-      for (std::size_t h = 0; h < k_heads; ++h) {
+      for (std::size_t h = 0; h < k_odd_heads; ++h) {
         CHECK(std::isnan(result.out_row(i, h)[0]) == (i == row && h == 2));
       }
     }

@@ -16,6 +16,11 @@
 /// Small capture files, built byte by byte so that no code under test is needed to write them.
 namespace capture_files {
 
+/// The same small capture in each format; testdata/captures/formats/make.py has the formula of its
+/// values.
+inline const std::filesystem::path k_formats = std::filesystem::path(TESTDATA) / "captures/formats";
+inline constexpr mla_scale::tensor::Geometry k_tiny = {2, 8, 4, 2, 3};
+
 #if __has_include(<catch2/catch_all.hpp>)
 inline auto Contains(const std::string& text) {
   return Catch::Matchers::ContainsSubstring(text);

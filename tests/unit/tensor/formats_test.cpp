@@ -2,12 +2,9 @@
 
 using namespace mla_scale;
 using namespace mla_scale::tensor;
+using namespace capture_files;
 
 namespace {
-
-// The files and the formula of their values: testdata/captures/formats/make.py.
-const std::filesystem::path k_formats = std::filesystem::path(TESTDATA) / "captures/formats";
-constexpr Geometry k_tiny = {2, 8, 4, 2, 3};
 
 /// Element i of tensor number n of make.py.
 double expected(std::int64_t n, std::int64_t i) {

@@ -10,9 +10,6 @@ using namespace capture_files;
 
 namespace {
 
-const std::filesystem::path k_formats = std::filesystem::path(TESTDATA) / "captures/formats";
-constexpr Geometry k_tiny = {2, 8, 4, 2, 3};
-
 Error error_of(const std::string& name, const std::string& content) {
   const TempDir directory;
   const auto capture = read(directory, name, content, k_tiny);

@@ -21,6 +21,16 @@ struct Axis {
   [[nodiscard]] bool holds(double value) const { return value >= low && value <= high; }
 };
 
+/// Size of a drawing and, within it, the edges of what is plotted.
+struct PlotArea {
+  double width = 0.0;
+  double height = 0.0;
+  double left = 0.0;
+  double right = 0.0;
+  double top = 0.0;
+  double bottom = 0.0;
+};
+
 /// Round values within an axis, about `count`: 1, 2 or 5 times a power of ten.
 [[nodiscard]] std::vector<double> ticks(const Axis& axis, int count);
 

@@ -268,7 +268,7 @@ std::string scale(const check::Check& check) {
   return text.empty() ? "" : html::section("scale", "Softmax scale, measured", text);
 }
 
-std::string place_of(const Origin& origin) {
+std::string place_markup(const Origin& origin) {
   if (origin.position.line == 0) {
     return html::code(origin.pointer);
   }
@@ -282,7 +282,7 @@ std::string source_of(const scale::Step& step) {
   switch (step.origin.kind) {
   case Origin::Kind::read:
   case Origin::Kind::null:
-    return place_of(step.origin);
+    return place_markup(step.origin);
   case Origin::Kind::defaulted:
     return xml_text("default of " + step.origin.reason);
   case Origin::Kind::absent:

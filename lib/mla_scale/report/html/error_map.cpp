@@ -27,8 +27,8 @@ constexpr Shade k_shades[] = {{1.6, "at the floor"}, {4, "to 4"},     {10, "to 1
 
 constexpr int k_label_width = 44;
 constexpr int k_drawing_width = 520;
-constexpr int k_top = 22;
-constexpr int k_bottom = 24;
+constexpr int k_room_above = 22;
+constexpr int k_room_below = 24;
 
 std::size_t shade_of(double ratio) {
   const auto* shade = std::find_if(std::begin(k_shades), std::end(k_shades),
@@ -108,7 +108,7 @@ std::string error_map(const TensorComparison& tensor) {
   std::string labels;
   const std::size_t head_stride = stride_of(height, 11.0);
   for (std::size_t h = 0; h < heads; ++h) {
-    const double y = k_top + static_cast<double>(h) * height;
+    const double y = k_room_above + static_cast<double>(h) * height;
     if (h % head_stride == 0) {
       labels += fmt::format("<text x=\"{}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>\n",
                             k_label_width - 6, y + height / 2 + 4, tensor.by_head[h].first);
@@ -134,7 +134,7 @@ std::string error_map(const TensorComparison& tensor) {
     digits = std::max(digits, std::to_string(group.first).size());
   }
   const std::size_t stride = stride_of(width, 7.0 * static_cast<double>(digits) + 4.0);
-  const double bottom = k_top + static_cast<double>(heads) * height;
+  const double bottom = k_room_above + static_cast<double>(heads) * height;
   for (std::size_t b = 0; b < buckets; b += stride) {
     labels += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\">{}</text>\n",
                           k_label_width + static_cast<double>(b) * width, bottom + 14,
@@ -148,7 +148,7 @@ std::string error_map(const TensorComparison& tensor) {
       name, cells, labels);
   return figure({name + ": heads down, positions across", "map-" + name,
                  fmt::format("Error of {} by head and position", name), describe(tensor),
-                 k_drawing_width, bottom + k_bottom, drawing});
+                 k_drawing_width, bottom + k_room_below, drawing});
 }
 
 } // namespace mla_scale::report::html

@@ -14,12 +14,8 @@ namespace {
 using compare::GroupError;
 using compare::TensorComparison;
 
-constexpr double k_width = 520.0;
-constexpr double k_left = 52.0;
-constexpr double k_right = 508.0;
-constexpr double k_top = 18.0;
-constexpr double k_bottom = 176.0;
-constexpr double k_height = 214.0;
+constexpr PlotArea k_error_plot = {
+    .width = 520, .height = 214, .left = 52, .right = 508, .top = 18, .bottom = 176};
 
 /// Powers of ten around all errors and floors above zero; nothing when there are none.
 std::optional<Axis> vertical(const std::vector<GroupError>& groups) {
@@ -38,7 +34,8 @@ std::optional<Axis> vertical(const std::vector<GroupError>& groups) {
   }
   const double margin = 1e-9; // so that a value on a power of ten does not open another decade
   Axis axis{std::pow(10.0, std::floor(std::log10(low) + margin)),
-            std::pow(10.0, std::ceil(std::log10(high) - margin)), k_bottom, k_top, true};
+            std::pow(10.0, std::ceil(std::log10(high) - margin)), k_error_plot.bottom,
+            k_error_plot.top, true};
   axis.high = std::max(axis.high, 10.0 * axis.low);
   return axis;
 }
@@ -69,7 +66,7 @@ std::string error_plot(const TensorComparison& tensor, Groups groups) {
   if (!axis) {
     return {};
   }
-  const double step = (k_right - k_left) / static_cast<double>(all.size());
+  const double step = (k_error_plot.right - k_error_plot.left) / static_cast<double>(all.size());
   std::string floor_line;
   std::string dots;
   std::string labels;
@@ -80,7 +77,7 @@ std::string error_plot(const TensorComparison& tensor, Groups groups) {
   const std::size_t stride = label_stride(digits, step);
   for (std::size_t i = 0; i < all.size(); ++i) {
     const GroupError& group = all[i];
-    const double left = k_left + static_cast<double>(i) * step;
+    const double left = k_error_plot.left + static_cast<double>(i) * step;
     const double middle = left + step / 2;
     if (group.floor > 0.0) {
       floor_line += fmt::format("M{:.1f} {:.1f}H{:.1f}", left, axis->at(group.floor), left + step);
@@ -102,11 +99,11 @@ std::string error_plot(const TensorComparison& tensor, Groups groups) {
     if (group.not_finite > 0) {
       dots += fmt::format("<text class=\"strong\" x=\"{:.1f}\" y=\"{}\" text-anchor=\"middle\">!"
                           "{}</text>\n",
-                          middle, k_top - 6, title);
+                          middle, k_error_plot.top - 6, title);
     }
     if (i % stride == 0) {
       labels += fmt::format("<text x=\"{:.1f}\" y=\"{}\" text-anchor=\"middle\">{}</text>\n",
-                            middle, k_bottom + 16, group.first);
+                            middle, k_error_plot.bottom + 16, group.first);
     }
   }
   const std::string name = xml_text(tensor.name);
@@ -114,13 +111,14 @@ std::string error_plot(const TensorComparison& tensor, Groups groups) {
   const std::string drawing = fmt::format(
       "{}<path class=\"axis\" d=\"M{} {}H{}\"/>\n<path class=\"expected\" d=\"{}\"/>\n{}{}"
       "<text class=\"strong\" x=\"{:.1f}\" y=\"{}\" text-anchor=\"middle\">{}</text>\n",
-      grid(*axis, k_left, k_right, tick_label), k_left, k_bottom, k_right, floor_line, dots, labels,
-      (k_left + k_right) / 2, k_height - 6,
+      grid(*axis, k_error_plot.left, k_error_plot.right, tick_label), k_error_plot.left,
+      k_error_plot.bottom, k_error_plot.right, floor_line, dots, labels,
+      (k_error_plot.left + k_error_plot.right) / 2, k_error_plot.height - 6,
       groups == Groups::heads ? "head" : "first position of each range");
   return figure({fmt::format("{}: {} error by {}", name,
                              tensor.name == "lse" ? "absolute" : "relative", what),
                  fmt::format("{}-{}", what, name), fmt::format("Error of {} by {}", name, what),
-                 describe(all, groups), k_width, k_height, drawing});
+                 describe(all, groups), k_error_plot.width, k_error_plot.height, drawing});
 }
 
 } // namespace mla_scale::report::html

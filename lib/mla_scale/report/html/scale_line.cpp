@@ -12,17 +12,16 @@
 namespace mla_scale::report::html {
 namespace {
 
-constexpr double k_width = 1000.0;
-constexpr double k_left = 20.0;
-constexpr double k_right = 980.0;
+constexpr PlotArea k_scale_line = {.width = 1000, .height = 82, .left = 20, .right = 980};
 constexpr double k_line = 52.0;
-constexpr double k_height = 82.0;
 constexpr double k_widen = 1.25;    // beyond the outermost scales
 constexpr double k_farthest = 20.0; // times the expected: farther rivals are only in the table
 
 std::string marker(double x, double y, std::string_view css_class, std::string_view label) {
   // A label near an end stays within the drawing.
-  const std::string_view anchor = x > k_right - 90 ? "end" : x < k_left + 90 ? "start" : "middle";
+  const std::string_view anchor = x > k_scale_line.right - 90  ? "end"
+                                  : x < k_scale_line.left + 90 ? "start"
+                                                               : "middle";
   return fmt::format(
       "<text class=\"{}-label\" x=\"{:.1f}\" y=\"{}\" text-anchor=\"{}\">{}</text>\n", css_class, x,
       y, anchor, xml_text(label));
@@ -51,7 +50,7 @@ std::string scale_line(const std::optional<compare::ScaleFit>& fit, double expec
   if (drawn.empty()) {
     return {};
   }
-  const Axis axis{low / k_widen, high * k_widen, k_left, k_right, true};
+  const Axis axis{low / k_widen, high * k_widen, k_scale_line.left, k_scale_line.right, true};
   std::string text;
   constexpr int k_ticks = 8;
   for (const double tick : ticks(axis, k_ticks)) {
@@ -79,8 +78,9 @@ std::string scale_line(const std::optional<compare::ScaleFit>& fit, double expec
        fmt::format("{} candidates from {:.4g} to {:.4g}; expected {}{}", drawn.size(), low, high,
                    format_number(expected),
                    measured ? fmt::format(", measured {:.9g}", fit->softmax_scale) : ""),
-       k_width, k_height,
-       fmt::format("<path class=\"axis\" d=\"M{} {}H{}\"/>\n{}", k_left, k_line, k_right, text),
+       k_scale_line.width, k_scale_line.height,
+       fmt::format("<path class=\"axis\" d=\"M{} {}H{}\"/>\n{}", k_scale_line.left, k_line,
+                   k_scale_line.right, text),
        "wide"});
 }
 

@@ -15,12 +15,8 @@ namespace {
 using compare::HeadScale;
 using compare::ScaleFit;
 
-constexpr double k_width = 520.0;
-constexpr double k_left = 84.0;
-constexpr double k_right = 508.0;
-constexpr double k_top = 12.0;
-constexpr double k_bottom = 196.0;
-constexpr double k_height = 234.0;
+constexpr PlotArea k_scale_plot = {
+    .width = 520, .height = 234, .left = 84, .right = 508, .top = 12, .bottom = 196};
 constexpr double k_margin = 0.12;    // of the range, above and below
 constexpr double k_too_close = 0.04; // of the range: heads this near each other need a second look
 constexpr double k_least_range = 1e-9; // relative
@@ -67,7 +63,8 @@ struct Line {
 };
 
 std::string heads(const ScaleFit& fit, const Axis& axis) {
-  const double step = (k_right - k_left) / static_cast<double>(fit.by_head.size());
+  const double step =
+      (k_scale_plot.right - k_scale_plot.left) / static_cast<double>(fit.by_head.size());
   const double radius = std::clamp(step / 3, 2.0, 4.0);
   const std::size_t digits = std::to_string(fit.by_head.back().head).size();
   const std::size_t stride = label_stride(digits, step);
@@ -77,7 +74,7 @@ std::string heads(const ScaleFit& fit, const Axis& axis) {
   std::string labels;
   for (std::size_t i = 0; i < fit.by_head.size(); ++i) {
     const HeadScale& head = fit.by_head[i];
-    const double x = k_left + (static_cast<double>(i) + 0.5) * step;
+    const double x = k_scale_plot.left + (static_cast<double>(i) + 0.5) * step;
     const double cap = std::min(3.0, step / 4);
     const double low = axis.at(head.softmax_scale - head.standard_error);
     const double high = axis.at(head.softmax_scale + head.standard_error);
@@ -90,7 +87,7 @@ std::string heads(const ScaleFit& fit, const Axis& axis) {
                         head.converged ? "" : ", not converged");
     if (i % stride == 0) {
       labels += fmt::format("<text x=\"{:.1f}\" y=\"{}\" text-anchor=\"middle\">{}</text>\n", x,
-                            k_bottom + 16, head.head);
+                            k_scale_plot.bottom + 16, head.head);
     }
   }
   // Paler and below all dots, which stay visible where many heads stand close.
@@ -102,15 +99,16 @@ std::string drawing(const ScaleFit& fit, const Range& range, const std::vector<L
                     std::string_view id, std::string_view caption, std::string_view description) {
   double size = std::max(range.size(), k_least_range * std::abs(range.high));
   size = size > 0.0 ? size : 1.0;
-  const Axis axis{range.low - k_margin * size, range.high + k_margin * size, k_bottom, k_top,
-                  false};
+  const Axis axis{range.low - k_margin * size, range.high + k_margin * size, k_scale_plot.bottom,
+                  k_scale_plot.top, false};
   // Far from zero and close together: then ticks are distances from the measured scale.
   const bool relative = size < 1e-2 * std::abs(fit.softmax_scale);
-  const Axis shifted{axis.low / fit.softmax_scale - 1, axis.high / fit.softmax_scale - 1, k_bottom,
-                     k_top, false};
-  std::string text = grid(relative ? shifted : axis, k_left, k_right, [&](double tick) {
-    return relative && tick != 0.0 ? fmt::format("{:+.3g}", tick) : tick_label(tick);
-  });
+  const Axis shifted{axis.low / fit.softmax_scale - 1, axis.high / fit.softmax_scale - 1,
+                     k_scale_plot.bottom, k_scale_plot.top, false};
+  std::string text =
+      grid(relative ? shifted : axis, k_scale_plot.left, k_scale_plot.right, [&](double tick) {
+        return relative && tick != 0.0 ? fmt::format("{:+.3g}", tick) : tick_label(tick);
+      });
   std::vector<double> taken;
   for (const Line& line : lines) {
     if (!axis.holds(line.value)) {
@@ -122,8 +120,8 @@ std::string drawing(const ScaleFit& fit, const Range& range, const std::vector<L
       y += 14;
     }
     taken.push_back(y);
-    text += fmt::format("<path class=\"{0}\" d=\"M{1} {2:.2f}H{3}\"/>\n", line.css_class, k_left,
-                        axis.at(line.value), k_right);
+    text += fmt::format("<path class=\"{0}\" d=\"M{1} {2:.2f}H{3}\"/>\n", line.css_class,
+                        k_scale_plot.left, axis.at(line.value), k_scale_plot.right);
   }
   text += heads(fit, axis);
   std::size_t i = 0;
@@ -131,15 +129,16 @@ std::string drawing(const ScaleFit& fit, const Range& range, const std::vector<L
     if (axis.holds(line.value)) {
       text += fmt::format("<text class=\"{}-label\" x=\"{}\" y=\"{:.1f}\" text-anchor=\"end\">{}"
                           "</text>\n",
-                          line.css_class, k_right, taken[i++], xml_text(line.label));
+                          line.css_class, k_scale_plot.right, taken[i++], xml_text(line.label));
     }
   }
   const std::string drawing =
       fmt::format("<path class=\"axis\" d=\"M{} {}H{}\"/>\n{}"
                   "<text class=\"strong\" x=\"{}\" y=\"{}\" text-anchor=\"middle\">head</text>\n",
-                  k_left, k_bottom, k_right, text, (k_left + k_right) / 2, k_height - 6);
+                  k_scale_plot.left, k_scale_plot.bottom, k_scale_plot.right, text,
+                  (k_scale_plot.left + k_scale_plot.right) / 2, k_scale_plot.height - 6);
   return figure({std::string(caption), std::string(id), "Measured softmax scale by head",
-                 std::string(description), k_width, k_height, drawing});
+                 std::string(description), k_scale_plot.width, k_scale_plot.height, drawing});
 }
 
 } // namespace

@@ -1,3 +1,4 @@
+#include <mla_scale/core/number.hpp>
 #include <mla_scale/core/parallel.hpp>
 #include <mla_scale/tensor/safetensors_writer.hpp>
 #include <mla_scale/tensor/sampling/generator.hpp>
@@ -51,10 +52,6 @@ enum Place : std::size_t {
 constexpr std::int64_t k_chunk = 64; // tokens computed at a time
 
 using Numbers = std::vector<double>;
-
-std::size_t size(std::int64_t count) {
-  return static_cast<std::size_t>(count);
-}
 
 double sum_of_squares(const double* values, std::int64_t count) {
   return std::accumulate(values, values + count, 0.0,
