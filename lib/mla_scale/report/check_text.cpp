@@ -103,7 +103,8 @@ std::string capture_line(const check::Check& check, const TerminalStyle& style) 
   return text;
 }
 
-std::string place(const TensorComparison& tensor, const compare::ElementDifference& element) {
+std::string place_of_element(const TensorComparison& tensor,
+                             const compare::ElementDifference& element) {
   return tensor.name == "lse" ? fmt::format("row {}, head {}", element.index[0], element.index[1])
                               : fmt::format("row {}, head {}, column {}", element.index[0],
                                             element.index[1], element.index[2]);
@@ -132,8 +133,8 @@ std::string tensor_line(const TensorComparison& tensor, const TerminalStyle& sty
   if (!fine && !tensor.worst.empty()) {
     const compare::ElementDifference& worst = tensor.worst.front();
     result += labelled("",
-                       fmt::format("worst at {}: got {:.6g}, expected {:.6g}", place(tensor, worst),
-                                   worst.got, worst.expected),
+                       fmt::format("worst at {}: got {:.6g}, expected {:.6g}",
+                                   place_of_element(tensor, worst), worst.got, worst.expected),
                        style);
   }
   return result;
