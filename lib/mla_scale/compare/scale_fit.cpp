@@ -19,6 +19,7 @@ constexpr double k_converged = 1e-10;     // of ln(scale)
 constexpr double k_longest_step = 0.7;    // of ln(scale): a factor of 2
 constexpr double k_relative_floor = 3e-7; // exp2 of float32 logits in fused kernels, measured
 constexpr std::array<double, 4> k_starts = {1.0, 0.5, 0.25, 2.0};
+constexpr std::size_t k_most_bytes = std::size_t{256} << 20; // of values, by all threads
 constexpr double k_near_residual = 0.1; // rms of a row: near enough to descend from
 
 /// J·r and J² of one row.
@@ -308,7 +309,9 @@ std::optional<ScaleFit> fit_scale_from_out(const Problem& problem, const tensor:
   std::vector<double> weights(samples.size(), 0.0);
   const Problem kept = keep_values(problem, samples);
   // Head by head, so that the values of a head are converted once.
-  parallel_for(ranges.size(), static_cast<unsigned>(problem.threads), [&](std::size_t range) {
+  const unsigned threads = threads_within(k_most_bytes, ValueAverager::most_bytes(kept),
+                                          static_cast<unsigned>(problem.threads));
+  parallel_for(ranges.size(), threads, [&](std::size_t range) {
     ValueAverager averager(kept);
     set_row_weights(problem, samples, ranges[range], averager, weights);
     by_head[range] = minimise([&](double log_ratio) {

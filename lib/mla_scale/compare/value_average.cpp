@@ -116,6 +116,18 @@ void ValueAverager::load(std::int64_t first, std::int64_t count) {
   m_count = count;
 }
 
+std::size_t ValueAverager::most_bytes(const Problem& problem) {
+  std::int64_t keys = 0;
+  for (const tensor::Sequence& sequence : problem.sequences) {
+    keys = std::max(keys, sequence.key_end - sequence.key_begin);
+  }
+  const std::int64_t in_keys = // values that are part of keys are kept beside these
+      problem.form == reference::Form::absorbed ? value_width_of(problem) + problem.qk_rope_head_dim
+                                                : 0;
+  const std::int64_t values = std::min(keys * value_width_of(problem), k_most_values);
+  return size(values + std::min(keys * in_keys, k_most_values)) * sizeof(double);
+}
+
 std::vector<double> ValueAverager::average(const RowSample& sample, std::int64_t count,
                                            std::span<const double> weights) {
   if (sample.head != m_head || m_tiles == nullptr) {

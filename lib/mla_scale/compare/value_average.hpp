@@ -28,6 +28,9 @@ public:
   [[nodiscard]] std::vector<double> average(const RowSample& sample, std::int64_t count,
                                             std::span<const double> weights);
 
+  /// Bytes that it keeps at most for a problem.
+  [[nodiscard]] static std::size_t most_bytes(const reference::Problem& problem);
+
 private:
   void load(std::int64_t first, std::int64_t count);
 

@@ -14,6 +14,11 @@ unsigned threads_or_all(unsigned threads) {
   return threads != 0 ? threads : std::max(1U, std::thread::hardware_concurrency());
 }
 
+unsigned threads_within(std::size_t bytes, std::size_t bytes_of_one, unsigned threads) {
+  const std::size_t fitting = bytes / std::max<std::size_t>(1, bytes_of_one);
+  return static_cast<unsigned>(std::clamp<std::size_t>(fitting, 1, threads_or_all(threads)));
+}
+
 void parallel_for(std::size_t count, unsigned threads,
                   const std::function<void(std::size_t)>& body) {
   const std::size_t workers = std::min<std::size_t>(threads_or_all(threads), count);

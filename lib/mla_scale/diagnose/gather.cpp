@@ -1,7 +1,6 @@
 #include <mla_scale/core/parallel.hpp>
 #include <mla_scale/diagnose/candidate.hpp>
 
-#include <algorithm>
 #include <iterator>
 #include <utility>
 
@@ -26,9 +25,7 @@ unsigned threads_for_scans(const Context& context) {
   const std::size_t bytes_of_one = rows_with_values(context.sample, k_most_scans)
                                    * most_keys(context.sample) * context.sample.width
                                    * sizeof(double);
-  const std::size_t fitting = k_bytes / std::max<std::size_t>(1, bytes_of_one);
-  return static_cast<unsigned>(
-      std::clamp<std::size_t>(fitting, 1, threads_or_all(context.threads())));
+  return threads_within(k_bytes, bytes_of_one, context.threads());
 }
 
 } // namespace mla_scale::diagnose
