@@ -171,7 +171,8 @@ Action setup_check(CLI::App& app) {
       ->check(OneOf({"thd", "bthd", "bhtd"}))
       ->type_name("LAYOUT")
       ->option_text("thd|bthd|bhtd");
-  app.add_flag("--no-diagnose", options->no_diagnose, "Only judge; do not look for the cause");
+  app.add_flag("--no-diagnose", options->no_diagnose,
+               "Only judge; look for no cause, nor for a bug as small as rounding");
   app.add_flag("--timings", options->timings, "Report seconds and GFLOP/s, which vary by run");
   add_output_options(app, options->output, k_check_formats);
   return [options] { return run_check(*options); };

@@ -10,8 +10,9 @@
 namespace mla_scale::diagnose {
 
 /// diagnose() of a capture that was judged: it looks first where the comparison saw the largest
-/// errors. A mismatch always has a finding or a reason why there is none; what is no mismatch has
-/// no finding, and is looked at for notes and for what it cannot tell, in few heads.
+/// errors. A mismatch always has a finding or a reason why there is none. What is no mismatch is
+/// looked at for notes and for what it cannot tell, in few heads; a match has a finding only where
+/// its errors, small as they are, follow a bug of which keys take part to the last digit.
 ///
 /// \pre `judgement` is compare::judge() of the same problem and capture
 /// Errors: those of reference::validate().

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 using namespace mla_scale;
 using namespace mla_scale::check;
@@ -375,5 +376,32 @@ TEST_CASE("values settle a layout that shapes leave open", "[check]") {
     const auto wrong = checked(without);
     REQUIRE(wrong.has_value());
     CHECK(wrong->judgement.verdict == compare::Verdict::mismatch);
+  }
+}
+
+TEST_CASE("decode without its last key is seen by its pattern where rounding could be as large") {
+  // Of many keys one more or less hardly counts, and a kernel may round q · W_UK, or the logits.
+  const Model model;
+  const TempDir directory;
+  Options decode;
+  decode.phase = Phase::decode;
+  for (const auto& [rows, keys] : {std::pair{2, 304}, {4, 504}, {4, 2004}, {8, 2004}}) {
+    for (const std::int64_t missing : {0, 1}) {
+      INFO(rows << " rows, " << keys << " keys, " << missing << " missing");
+      LatentRun run({rows, keys, 4, 16, 8, 16}, kernel::exact);
+      kernel::Kernel kernel{k_scale};
+      kernel.probability = kernel::exact;
+      kernel.visible = [missing](std::int64_t, std::int64_t n) { return n - missing; };
+      kernel::attend(run.run, kernel);
+      run.save(directory / "decode.safetensors");
+      const auto check = model.check(directory / "decode.safetensors", decode);
+      REQUIRE(check);
+      CHECK(check->judgement.verdict
+            == (missing == 0 ? compare::Verdict::match : compare::Verdict::mismatch));
+      REQUIRE(check->diagnosis.findings.size() == static_cast<std::size_t>(missing));
+      for (const diagnose::Finding& finding : check->diagnosis.findings) {
+        CHECK(finding.id == "mask.off_by_one_short");
+      }
+    }
   }
 }
