@@ -37,7 +37,8 @@ def near(tool, folder, row, part):
     for kept, file in [("lse", path)] * bool(row["lse"]) + [("out", without_lse(path))]:
         for factor in (1 - part, 1 + part):
             command = check_command(tool, folder, row, file) + ["--scale", repr(row["scale_ref"] * factor), "--no-diagnose"]
-            answer = json.loads(subprocess.run(command, capture_output=True, text=True).stdout)
+            done = subprocess.run(command, capture_output=True, text=True)
+            answer = json.loads(done.stdout) if done.stdout else {"verdict": done.stderr.strip()[:200]}
             fit = answer.get("fit") or {}
             error = fit.get("standard_error", math.inf) / row["scale_ref"]
             results.append(dict(row, kept=kept, factor=factor, verdict=answer["verdict"], error=error))
