@@ -1,8 +1,9 @@
 #include "support/catch.hpp"
 #include "support/kernel.hpp"
 
-#include <mla_scale/compare/level.hpp>
+#include <mla_scale/compare/level_test.hpp>
 
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -52,4 +53,39 @@ TEST_CASE("16-bit inputs may be computed eagerly and float32 inputs may not", "[
   CHECK(std::find(bf16.begin(), bf16.end(), Level::eager) != bf16.end());
   const auto f32 = levels_for({Dtype::f32, Dtype::f32});
   CHECK(f32 == std::vector<Level>{Level::exact, Level::tf32, Level::tf32_cut});
+}
+
+TEST_CASE("what is larger than a format's largest number becomes infinite", "[compare]") {
+  // Largest: e5m2 1.75 · 2^15, float32 and bf16 and TF32 (2 - one step) · 2^127, rounded from below
+  // the next power of two.
+  CHECK(round_to(Rounding::e5m2, 57344.0) == 57344.0);
+  CHECK(round_to(Rounding::e5m2, 61439.0) == 57344.0);
+  for (const double sign : {1.0, -1.0}) {
+    const double infinite = sign * std::numeric_limits<double>::infinity();
+    CHECK(round_to(Rounding::e5m2, sign * 65536.0) == infinite);
+    for (const Rounding rounding : {Rounding::f32, Rounding::bf16, Rounding::tf32}) {
+      CHECK(round_to(rounding, sign * 0x1p128) == infinite);
+      CHECK(round_to(rounding, sign * 0x1p127) == sign * 0x1p127);
+    }
+  }
+  const auto largest = static_cast<double>(std::numeric_limits<float>::max());
+  CHECK(round_to(Rounding::f32, largest) == largest);
+}
+
+TEST_CASE("NaN, infinities and zeros stay what they are", "[compare]") {
+  const double infinity = std::numeric_limits<double>::infinity();
+  CHECK(round_to(Rounding::e4m3, infinity) == infinity);
+  CHECK(std::isnan(round_to(Rounding::bf16_cut, std::bit_cast<double>(0x7FF0000000000001ULL))));
+  CHECK(std::signbit(round_to(Rounding::f16, -0.0)));
+}
+
+TEST_CASE("a level allows the scale what its arithmetic takes, and not twice that", "[compare]") {
+  using tensor::Dtype;
+  // Cutting both operands to 10 bits takes less than 2^-10 each; sums of some 14 bits about 2^-12.
+  const double tf32 = scale_allowance(Level::tf32_cut, {Dtype::f32, Dtype::f32}, false);
+  CHECK(tf32 > 2 * 0x1p-10);
+  CHECK(tf32 < 3 * 0x1p-10);
+  const double float8 = scale_allowance(Level::flash, {Dtype::f8_e4m3fn, Dtype::bf16}, false);
+  CHECK(float8 > 0x1p-12);
+  CHECK(float8 < 2 * 0x1p-12);
 }

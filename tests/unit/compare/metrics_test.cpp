@@ -64,3 +64,36 @@ TEST_CASE("worst elements keep ten and do not depend on the order", "[compare]")
   }
   CHECK(forwards.elements[0].index[0] == 6);
 }
+
+TEST_CASE("an infinity where it is expected is right", "[compare]") {
+  const double infinity = std::numeric_limits<double>::infinity();
+  const ErrorSums sums = sums_of({infinity, -infinity, 1.0}, {infinity, -infinity, 1.0});
+  CHECK(sums.finite());
+  CHECK(sums.count == 3);
+  CHECK(sums.error_squared == 0.0);
+  CHECK(sums_of({infinity}, {-infinity}).inf == 1);
+}
+
+TEST_CASE("sums of two rows keep the largest errors and add the rest", "[compare]") {
+  ErrorSums sums = sums_of({1.5, 2.0}, {1.0, 2.0});
+  sums.max_rel = 0.25;
+  ErrorSums other = sums_of({3.0, std::nan("")}, {3.25, 1.0});
+  other.max_rel = 0.125;
+  for (const auto& [first, second] : {std::pair(sums, other), std::pair(other, sums)}) {
+    ErrorSums both = first;
+    both += second;
+    CHECK(both.count == 3);
+    CHECK(both.nan == 1);
+    CHECK(both.max_abs == 0.5);
+    CHECK(both.max_rel == 0.25);
+    CHECK(both.error_squared == 0.25 + 0.0625);
+    CHECK(both.got_squared == 2.25 + 4.0 + 9.0);
+    CHECK(both.expected_squared == 1.0 + 4.0 + 3.25 * 3.25);
+  }
+}
+
+TEST_CASE("an element that is right is not among the worst", "[compare]") {
+  WorstElements worst;
+  worst.add({{0, 0, 0}, 1.0, 1.0});
+  CHECK(worst.elements.empty());
+}

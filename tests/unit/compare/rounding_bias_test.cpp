@@ -5,6 +5,8 @@
 
 #include <mla_scale/compare/rounding_bias.hpp>
 
+#include <cmath>
+
 using namespace mla_scale::compare;
 
 namespace {
@@ -43,4 +45,48 @@ TEST_CASE("rows of a few logits count only where no row has more", "[rounding_bi
   const RoundingBias both = rounding_bias({row_of(k_step / 2), few}, k_step);
   CHECK(both.gain == Approx(0.002289247 * k_step).epsilon(1e-5));
   CHECK(rounding_bias({few}, k_step).gain == Approx(k_step / 2));
+}
+
+TEST_CASE("logits within a tenth of a step leave all harmonics", "[rounding_bias]") {
+  // Σ exp(-0.02 π² k²) / k for k = 1 .. 7: 0.820869 + 0.227020 + 0.056408 + 0.010625 + 0.001438 +
+  // 0.000137 + 0.000009 = 1.116506, over π.
+  const RoundingBias bias = rounding_bias({row_of(0.1 * k_step)}, k_step);
+  CHECK(bias.gain == Approx(0.355395 * k_step).epsilon(1e-5));
+}
+
+TEST_CASE("a row of one key says nothing of the rounding", "[rounding_bias]") {
+  RowSpread few = row_of(k_step / 2);
+  few.telling = false;
+  const RoundingBias both = rounding_bias({few, RowSpread{}}, k_step);
+  CHECK(both.gain == Approx(0.002289247 * k_step).epsilon(1e-5));
+  CHECK(rounding_bias({RowSpread{}}, k_step).gain == 0.0);
+}
+
+TEST_CASE("two logits spread as two weighted numbers do", "[rounding_bias]") {
+  // Logits ln 3 and 0, nope and rope together, have the probabilities 3/4 and 1/4: the deviation
+  // ln 3 / 2 as they are, ln 3 · sqrt(3/16) weighted, and with squared weights 1 and 1/9 about the
+  // weighted mean (1/16 + 9/16 / 9) / (10/9) · ln²3 = 9/80 · ln²3.
+  RowSample sample;
+  sample.nope = {0.5, 2.0 * std::log(3.0) - 1.0};
+  sample.rope = {-0.5, 1.0};
+  const auto spreads = row_spreads({sample}, 0.5);
+  REQUIRE(spreads.size() == 1);
+  CHECK(spreads[0].logits == Approx(std::log(3.0) / 2.0).epsilon(1e-12));
+  CHECK(spreads[0].weighted == Approx(std::log(3.0) * std::sqrt(3.0 / 16.0)).epsilon(1e-12));
+  CHECK(spreads[0].information == Approx(std::pow(std::log(3.0), 2) * 9.0 / 80.0).epsilon(1e-12));
+  CHECK(!spreads[0].telling);
+}
+
+TEST_CASE("of eight logits the spread is that of their quartiles", "[rounding_bias]") {
+  // Of 0, 2, .. 14 a quarter lies below 4 and a quarter above 10; a normal distribution's quartiles
+  // are 1.349 deviations apart.
+  RowSample sample;
+  sample.nope = {14.0, 2.0, 10.0, 0.0, 4.0, 12.0, 6.0, 8.0};
+  sample.rope.resize(8);
+  const auto spreads = row_spreads({sample}, 1.0);
+  CHECK(spreads[0].telling);
+  CHECK(spreads[0].logits == Approx(6.0 / 1.349).epsilon(1e-12));
+  sample.nope.resize(1);
+  sample.rope.resize(1);
+  CHECK(row_spreads({sample}, 1.0)[0].weighted == 0.0);
 }

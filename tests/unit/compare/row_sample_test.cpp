@@ -76,6 +76,7 @@ TEST_CASE("logits and averages are sums written out", "[compare]") {
   }
   CHECK(samples[0].nope[4] == Approx(nope).epsilon(1e-14));
   CHECK(samples[0].rope[4] == Approx(rope).epsilon(1e-14));
+  CHECK(samples[0].noise.empty()); // nothing was rounded
   ValueAverager averager(problem);
   const std::vector<double> weights = {1, 0, 0, 0, 0, 0, 0, 0.5, 0, 2};
   const std::vector<double> both = averager.average(samples[0], 2, weights);
