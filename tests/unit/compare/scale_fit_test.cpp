@@ -142,3 +142,56 @@ TEST_CASE("standard errors cover the error of a healthy kernel, however few its 
   CHECK(beyond <= 2);
   CHECK(largest < 4.0);
 }
+
+TEST_CASE("the error of a scale from a few equal rows is that of their mean, clustered",
+          "[compare]") {
+  // Twelve rows of one key with logit 1 and captured lse of 1 ± 0.05: each has the derivative 1 and
+  // pulls by 0.05, 12/11 of it without its own part. The variance is few_rows_factor(11)² · 12 ·
+  // (0.05 · 12/11)² / 12², and elements of the row that share its error are not: there is but one.
+  std::vector<RowSample> samples(12);
+  std::vector<double> lse;
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    samples[i].row = static_cast<std::int64_t>(i);
+    samples[i].nope = {1.0};
+    samples[i].rope = {0.0};
+    lse.push_back(i % 2 == 0 ? 1.05 : 0.95);
+  }
+  tensors::Capture capture;
+  capture.lse = tensors::view(lse, 12, 1, 1);
+  reference::Problem problem;
+  problem.softmax_scale = 1.0;
+  problem.threads = 1;
+  const auto fit = fit_scale_from_lse(problem, capture, samples);
+  REQUIRE(fit.has_value());
+  CHECK(fit->ratio == Approx(1.0).epsilon(1e-9));
+  CHECK(fit->residual == Approx(0.05).epsilon(1e-9));
+  CHECK(fit->information == Approx(12.0).epsilon(1e-9));
+  const double expected = (1.0 + 2.5 / 11 + 5.75 / 121) * std::sqrt(12.0) * (0.05 * 12 / 11) / 12.0;
+  CHECK(fit->standard_error == Approx(expected).epsilon(1e-6));
+  REQUIRE(fit->by_head.size() == 1);
+  CHECK(fit->by_head[0].standard_error == Approx(expected).epsilon(1e-6));
+}
+
+TEST_CASE("a fit that would lead away from where it starts starts elsewhere", "[compare]") {
+  // Keys with logits 0, -2 and -12 at scale 1 and values 0, -1 and 40: from scale 1 down to 1/2 out
+  // falls, then it rises to what the kernel had at 1/4; from 1 upwards it rises to 0.
+  constexpr double k_used = 0.25;
+  RowSample sample;
+  sample.nope = {0.0, -2.0, -12.0};
+  sample.rope = {0.0, 0.0, 0.0};
+  const double second = std::exp(-2.0 * k_used);
+  const double third = std::exp(-12.0 * k_used);
+  tensors::Capture capture;
+  capture.out = tensors::view({(40.0 * third - second) / (1.0 + second + third)}, 1, 1, 1);
+  reference::Problem problem;
+  problem.q = tensors::view({1.0}, 1, 1, 1);
+  problem.k = tensors::view(sample.nope, 3, 1, 1);
+  problem.v = tensors::view({0.0, -1.0, 40.0}, 3, 1, 1);
+  problem.sequences = {{0, 1, 0, 3}};
+  problem.softmax_scale = 1.0;
+  problem.threads = 1;
+  const auto fit = fit_scale_from_out(problem, capture, {sample});
+  REQUIRE(fit.has_value());
+  CHECK(fit->converged);
+  CHECK(fit->ratio == Approx(k_used).epsilon(1e-9));
+}
