@@ -45,9 +45,21 @@ RowPredictor predictor_of(const Context& context, const Candidate& candidate) {
   };
 }
 
-void try_rule(const Context& context, std::span<const RowOutcome> outcomes, const LseRule& rule,
+/// Outcomes whose lse has the largest logit so many times more: what rounding does to this one is
+/// no longer averaged with the others.
+std::vector<RowOutcome> with_maximum(std::vector<RowOutcome> outcomes, double times) {
+  for (RowOutcome& outcome : outcomes) {
+    outcome.lse_fine += times * times * outcome.maximum_fine;
+  }
+  return outcomes;
+}
+
+void try_rule(const Context& context, const std::vector<RowOutcome>& outcomes, const LseRule& rule,
               double rows, Explanation& best) {
-  const auto scored = score(context.sample, outcomes, rule.expected);
+  const auto scored =
+      rule.of_maximum == 0.0
+          ? score(context.sample, outcomes, rule.expected)
+          : score(context.sample, with_maximum(outcomes, rule.of_maximum), rule.expected);
   if (scored.coarseness >= k_coarse && rule.effect < k_smallest_coarse_effect) {
     return;
   }

@@ -75,7 +75,9 @@ std::optional<LseRule> max_export(const Context& context, const Candidate& candi
       candidate.mechanism.scale > 0.0 ? candidate.mechanism.scale : context.reference.scale;
   rule.cost = 3.0 + k_cost_of_number;
   rule.effect = std::abs(d);
+  rule.of_maximum = d;
   general.effect = std::abs(a / b - 1.0);
+  general.of_maximum = a - b;
   rule.text = fmt::format("lse is off by {:.6g} times the row's largest logit", d);
   rule.parts.push_back(
       {"lse.max_export",

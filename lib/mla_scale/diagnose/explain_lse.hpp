@@ -17,6 +17,7 @@ struct LseRule {
   double cost = 0.0;
   std::vector<double> expected; ///< one for each outcome
   double effect = 1.0;          ///< relative change of lse, see Candidate::effect
+  double of_maximum = 0.0;      ///< times that the row's largest logit is in it beyond its part
 };
 
 /// All ways worth trying for a candidate's outcomes; the natural one first. Without transposition.

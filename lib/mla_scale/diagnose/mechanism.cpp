@@ -133,6 +133,7 @@ Prediction Predictor::predict(const Mechanism& mechanism, const Row& row) const 
   double concentration = 0.0;
   double stored = 0.0;     // Σ p² (change of logit)² |v|², by rounding k
   double stored_lse = 0.0; // Σ p² (change of logit)²
+  double largest = 0.0;    // p
   for (std::size_t key = 0; key < keys; ++key) {
     const double p = weights[key] * inverse;
     const double p2 = p * p;
@@ -145,9 +146,13 @@ Prediction Predictor::predict(const Mechanism& mechanism, const Row& row) const 
     second += p2 * spread;
     if (!set.stored.empty()) {
       const double change = unit * mechanism.nope * m_noise.stored;
-      const double moved = p2 * change * change * set.stored[row.offset + key];
-      stored += moved * value_squares[key];
-      stored_lse += moved;
+      const double of_logit = change * change * set.stored[row.offset + key];
+      if (p > largest) {
+        largest = p;
+        prediction.maximum_fine = of_logit;
+      }
+      stored += p2 * of_logit * value_squares[key];
+      stored_lse += p2 * of_logit;
     }
   }
   average(mechanism, row, keys, 1, weights, prediction.out);

@@ -27,6 +27,7 @@ struct Prediction {
   double coarse = 0.0;
   double lse_fine = 0.0;
   double lse_coarse = 0.0;
+  double maximum_fine = 0.0; ///< variance of the largest logit, which lse averages with others
 };
 
 /// Attention with one or more of its parts moved. The general form:

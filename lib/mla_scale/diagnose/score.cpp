@@ -48,6 +48,7 @@ std::vector<RowOutcome> outcomes(const Sample& sample, const RowPredictor& predi
     outcome.maximum = prediction.maximum;
     outcome.lse_fine = prediction.lse_fine;
     outcome.lse_coarse = prediction.lse_coarse;
+    outcome.maximum_fine = prediction.maximum_fine;
     result.push_back(outcome);
   }
   return result;

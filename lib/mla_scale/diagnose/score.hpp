@@ -23,6 +23,7 @@ struct RowOutcome {
   double maximum = 0.0; ///< predicted largest logit
   double lse_fine = 0.0;
   double lse_coarse = 0.0;
+  double maximum_fine = 0.0;
 };
 
 using RowPredictor = std::function<Prediction(const Row&)>;

@@ -292,19 +292,24 @@ TEST_CASE("k and v stored in bf16 are no rounded logits, and hide no wrong lse",
   }
   CHECK(healthy->diagnosis.notes.empty());
 
-  // The maximum exported with 24^-1/2, as TensorRT-LLM #19112.
-  for (std::int64_t row = 0; row < 96; ++row) {
-    for (std::int64_t head = 0; head < 4; ++head) {
-      const double largest = latent.largest_product(row, head);
-      latent.run.lse_at(row, head) += (std::pow(24.0, -0.5) - k_scale) * largest;
+  // The maximum exported with 24^-1/2, as TensorRT-LLM #19112; and without a scale, which makes of
+  // the rounding of one key more than all of a healthy lse has.
+  double exported = k_scale;
+  for (const double scale : {std::pow(24.0, -0.5), 1.0, 4.0}) {
+    for (std::int64_t row = 0; row < 96; ++row) {
+      for (std::int64_t head = 0; head < 4; ++head) {
+        latent.run.lse_at(row, head) += (scale - exported) * latent.largest_product(row, head);
+      }
     }
+    exported = scale;
+    latent.save(directory / "export.safetensors");
+    const auto wrong = model.check(directory / "export.safetensors");
+    REQUIRE(wrong.has_value());
+    INFO("exported with " << scale);
+    CHECK(wrong->judgement.verdict == compare::Verdict::mismatch);
+    REQUIRE(!wrong->diagnosis.findings.empty());
+    CHECK(wrong->diagnosis.findings.front().id == "lse.max_export");
   }
-  latent.save(directory / "export.safetensors");
-  const auto wrong = model.check(directory / "export.safetensors");
-  REQUIRE(wrong.has_value());
-  CHECK(wrong->judgement.verdict == compare::Verdict::mismatch);
-  REQUIRE(!wrong->diagnosis.findings.empty());
-  CHECK(wrong->diagnosis.findings.front().id == "lse.max_export");
 }
 
 TEST_CASE("a model whose attention is no MLA is refused by the name of what it has", "[check]") {
