@@ -4,6 +4,7 @@
 #include <mla_scale/compare/judge.hpp>
 
 #include <cmath>
+#include <limits>
 
 using namespace mla_scale;
 using namespace mla_scale::compare;
@@ -363,5 +364,108 @@ TEST_CASE("a scale wrong by 0.1 % is no cut of probabilities, whichever side it 
       run.lse.clear();
       CHECK(judged(run).verdict == Verdict::mismatch);
     }
+  }
+}
+
+TEST_CASE("an output of one element is judged, and one of which half is missing is not empty",
+          "[judge]") {
+  kernel::Run one = kernel::inputs({1, 1, 1, 4, 2, 1});
+  kernel::attend(one, {kernel::k_scale});
+  const Judgement healthy = judged(one);
+  CHECK(healthy.tensors[0].status == Status::match);
+  CHECK(healthy.tensors[1].status == Status::match);
+  CHECK(healthy.reasons.empty());
+  const double infinity = std::numeric_limits<double>::infinity();
+  for (const double value : {std::nan(""), infinity}) {
+    kernel::Run run = kernel::inputs({4, 4, 1, 4, 2, 2});
+    kernel::attend(run, {kernel::k_scale});
+    for (std::int64_t row = 0; row < 4; ++row) {
+      run.out_at(row, 0, 0) = value;
+    }
+    run.lse = {std::nan(""), infinity, std::nan(""), infinity};
+    const Judgement judgement = judged(run);
+    CHECK(judgement.verdict == Verdict::mismatch);
+    CHECK(judgement.tensors[0].status == Status::not_finite);
+    CHECK(judgement.tensors[1].status == Status::not_finite);
+    CHECK(judgement.reasons[0]
+          == (std::isnan(value) ? "out: 4 NaN and 0 infinite of 8 elements"
+                                : "out: 0 NaN and 4 infinite of 8 elements"));
+  }
+}
+
+TEST_CASE("a rival whose scale is not positive is told apart", "[judge]") {
+  kernel::Run run = kernel::inputs({24, 24, 1, 16, 8, 16}, 2.0);
+  kernel::attend(run, {kernel::k_scale});
+  const Judgement judgement = judged(run, kernel::k_scale, {{"negative", -kernel::k_scale}});
+  CHECK(judgement.verdict == Verdict::match);
+  REQUIRE(judgement.rivals.size() == 1);
+  CHECK(judgement.rivals[0].told_apart);
+}
+
+TEST_CASE("what a coarser kernel may do is wrong in a finer one", "[judge]") {
+  // All in float32 but for one row, whose error a kernel with probabilities in bf16 may have.
+  kernel::Run run = kernel::inputs({32, 32, 1, 16, 8, 16}, 2.0);
+  kernel::Kernel whole{kernel::k_scale};
+  whole.probability = kernel::exact;
+  whole.output = kernel::to_f32;
+  kernel::attend(run, whole);
+  run.lse.clear();
+  CHECK(judged(run).verdict == Verdict::match);
+  for (std::int64_t column = 0; column < run.shape.v; ++column) {
+    run.out_at(20, 0, column) *= 1.0 + 0x1p-13;
+  }
+  CHECK(judged(run).verdict == Verdict::mismatch);
+  CHECK(judged(run).level == Level::exact);
+}
+
+TEST_CASE("a rounded scale excuses nothing else", "[judge]") {
+  kernel::Run run = kernel::inputs({64, 64, 1, 64, 32, 32});
+  kernel::attend(run, eager(kernel::to_bf16(kernel::k_scale)));
+  REQUIRE(judged(run).verdict == Verdict::match);
+  CHECK(judged(run).notes.size() == 2); // logits in bf16, and the scale
+  for (std::int64_t column = 0; column < run.shape.v; ++column) {
+    run.out_at(50, 0, column) *= 1.5;
+  }
+  const Judgement judgement = judged(run);
+  CHECK(judgement.verdict == Verdict::mismatch);
+  CHECK(judgement.notes.empty());
+}
+
+TEST_CASE("what no level explains is held against the loosest", "[judge]") {
+  kernel::Run run = kernel::inputs({32, 32, 1, 16, 8, 16}, 2.0);
+  kernel::attend(run, {kernel::k_scale});
+  for (double& x : run.out) {
+    x = kernel::to_bf16(1.5 * x);
+  }
+  run.lse.clear();
+  CHECK(judged(run).verdict == Verdict::mismatch);
+  CHECK(judged(run).level == Level::eager);
+}
+
+TEST_CASE("a wrong scale is no cut of probabilities in a kernel that sums rounded ones",
+          "[judge]") {
+  // Out alone, where a scale too small by 0.1 % and less takes about what a cut does.
+  for (const auto& [deviation, ratio] : {std::pair(2.0, 0.999), std::pair(4.0, 0.9995)}) {
+    INFO("deviation " << deviation << ", ratio " << ratio);
+    kernel::Run run = kernel::inputs({64, 64, 2, 32, 16, 32}, deviation);
+    kernel::Kernel sum{kernel::k_scale * ratio};
+    sum.sums_rounded = true;
+    kernel::attend(run, sum);
+    run.lse.clear();
+    const Judgement judgement = judged(run);
+    CHECK(judgement.verdict == Verdict::mismatch);
+    CHECK(judgement.level == Level::rounded_sum);
+  }
+}
+
+TEST_CASE("small logits in bf16, which out hardly shows, are healthy by their lse", "[judge]") {
+  // The level that is nearest by out alone, probabilities in bf16, does not explain the lse.
+  for (const std::uint64_t seed : {12U, 23U, 67U}) {
+    INFO("seed " << seed);
+    kernel::Run run = kernel::inputs({24, 24, 1, 16, 8, 16}, 0.1, seed);
+    kernel::attend(run, eager());
+    const Judgement judgement = judged(run);
+    CHECK(judgement.verdict == Verdict::match);
+    CHECK(changes_lse(judgement.level));
   }
 }
