@@ -78,3 +78,21 @@ TEST_CASE("an average over more keys than are kept converted takes each key's ow
   CHECK(both[0] == Approx(first).epsilon(1e-12));
   CHECK(both[1] == Approx(second).epsilon(1e-12));
 }
+
+TEST_CASE("of long samples those are kept that have two million logits, or 64", "[value_average]") {
+  reference::Problem problem;
+  problem.q = tensors::view({1.0}, 1, 1, 1);
+  problem.k = tensors::view({1.0}, 1, 1, 1);
+  problem.v = tensors::view({1.0}, 1, 1, 1);
+  const auto kept = [&](std::size_t count, std::size_t keys, std::int64_t limit) {
+    RowSample sample;
+    sample.nope.resize(keys);
+    const std::vector<RowSample> samples(count, sample);
+    return thinned(problem, samples, limit).size();
+  };
+  CHECK(kept(100, 25'000, 1000) == 80); // 80 · 25000 = 2 million
+  CHECK(kept(100, 40'000, 1000) == 64);
+  CHECK(kept(100, 40'000, 10) == 10);
+  CHECK(kept(100, 10, 1000) == 100);
+  CHECK(kept(100, 10, 30) == 30);
+}
