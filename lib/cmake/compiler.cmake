@@ -30,7 +30,8 @@ if(MLA_SCALE_DEVELOPER_MODE)
     mla_scale_warnings
     INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wold-style-cast -Wcast-align -Wcast-qual
               -Wdouble-promotion -Wformat=2 -Wimplicit-fallthrough -Wnon-virtual-dtor -Woverloaded-virtual -Wextra-semi
-              -Wundef $<$<CXX_COMPILER_ID:GNU>:-Wduplicated-cond -Wduplicated-branches -Wlogical-op -Wuseless-cast> -Werror)
+              -Wundef $<$<CXX_COMPILER_ID:GNU>:-Wduplicated-cond -Wduplicated-branches -Wlogical-op -Wuseless-cast
+                                              -Wunused-const-variable=1> -Werror)
 endif()
 
 option(MLA_SCALE_TIDY "Run clang-tidy on the library and the tool while compiling" OFF)
@@ -39,17 +40,6 @@ if(MLA_SCALE_TIDY)
 endif()
 function(mla_scale_tidy target)
   if(MLA_SCALE_TIDY)
-    set_target_properties(
-      ${target} PROPERTIES CXX_CLANG_TIDY "${PROJECT_SOURCE_DIR}/lib/cmake/clang_tidy.sh;${CLANG_TIDY};--quiet")
-  endif()
-endfunction()
-
-# What nearly every file includes, read once. Only where the compiler runs twice over each file (clang-tidy): the other
-# builds prove that each file includes what it needs.
-option(MLA_SCALE_PRECOMPILE "Precompile the headers of the standard library" OFF)
-function(mla_scale_precompile target)
-  if(MLA_SCALE_PRECOMPILE)
-    target_precompile_headers(${target} PRIVATE <algorithm> <filesystem> <functional> <map> <memory> <optional> <span>
-                              <string> <string_view> <variant> <vector> ${ARGN})
+    set_target_properties(${target} PROPERTIES CXX_CLANG_TIDY "${CLANG_TIDY};--quiet")
   endif()
 endfunction()
