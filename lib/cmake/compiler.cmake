@@ -14,6 +14,10 @@ if(MLA_SCALE_SANITIZE)
   target_compile_options(mla_scale_compiler INTERFACE -fsanitize=${MLA_SCALE_SANITIZE} -fno-sanitize-recover=all
                                                       -fno-omit-frame-pointer)
   target_link_options(mla_scale_compiler INTERFACE -fsanitize=${MLA_SCALE_SANITIZE})
+  if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+    target_compile_options(mla_scale_compiler
+                           INTERFACE -fsanitize-ignorelist=${CMAKE_CURRENT_LIST_DIR}/sanitizer_ignorelist.txt)
+  endif()
 endif()
 
 # Of what only drives the library: under sanitizers its own speed is worth less than the time to compile it.

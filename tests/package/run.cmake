@@ -56,7 +56,7 @@ file(WRITE ${WORK}/headers.cpp "${all}")
 
 # find_package
 run(${CMAKE_COMMAND} -S ${SOURCE} -B ${WORK}/build -DCMAKE_PREFIX_PATH=${prefix} -DCMAKE_CXX_COMPILER=${COMPILER}
-    -DCMAKE_CXX_FLAGS=${FLAGS} -DHEADERS=${WORK}/headers.cpp)
+    -DHEADERS=${WORK}/headers.cpp)
 run(${CMAKE_COMMAND} --build ${WORK}/build)
 run_examples(${WORK}/build)
 
@@ -65,7 +65,7 @@ file(GLOB_RECURSE pc ${prefix}/*/mla_scale.pc)
 get_filename_component(pc_directory ${pc} DIRECTORY)
 set(ENV{PKG_CONFIG_PATH} ${pc_directory})
 run(pkg-config --cflags --libs mla_scale)
-separate_arguments(flags UNIX_COMMAND "${output} ${FLAGS}")
+separate_arguments(flags UNIX_COMMAND "${output}")
 file(MAKE_DIRECTORY ${WORK}/pkg-config)
 foreach(example inspect_directory check_tensors)
   run(${COMPILER} -std=c++20 ${SOURCE}/${example}.cpp ${flags} -o ${WORK}/pkg-config/${example})
