@@ -5,17 +5,20 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 namespace mla_scale::diagnose {
 namespace {
 
-constexpr std::size_t k_vectors = 64;    // compared
+constexpr std::int64_t k_vectors = 64;   // compared
 constexpr double k_same_rotation = 0.02; // of the size: what bf16 leaves, and more
 constexpr double k_differs = 0.1;        // what no rounding leaves, e4m3's neither
+constexpr std::string_view k_shifted = "rope.positions_shifted";
 
 /// Columns (i, i + R/2) of the vector at (2i, 2i+1), or the other way round.
 Eigen::VectorXd in_other_layout(const Eigen::VectorXd& vector, bool to_pairs) {
@@ -34,25 +37,42 @@ struct Side {
   std::function<Eigen::VectorXd(std::size_t at, const Rotation&)> rotated;
 };
 
-/// |captured - rotated| / |captured| over all vectors, in the layout in which it is least: a
-/// permutation of columns that q and k share changes nothing.
-/// `any_factor`: as if captured had been multiplied by the number that fits best.
-double distance(const Side& side, const Rotation& rotation, bool any_factor = false) {
-  Eigen::Array3d difference = Eigen::Array3d::Zero();
+/// Which order of its columns a captured part has, against that of the vector before RoPE.
+enum class Layout { same, to_pairs, to_halves };
+
+struct Distance {
+  double value = 0.0; ///< |captured - rotated| / |captured| over all vectors
+  Layout layout = Layout::same;
+};
+
+/// In the layout in which it is least: a permutation of columns that q and k share changes nothing.
+/// Vectors that are not finite say nothing.
+/// `any_factor`: as if each captured vector had been multiplied by the number that fits best.
+Distance distance(const Side& side, const Rotation& rotation, bool any_factor = false) {
+  std::array<double, 3> difference = {};
   double size = 0.0;
+  double expected = 0.0;
   for (std::size_t at = 0; at < side.captured.size(); ++at) {
     const Eigen::VectorXd& captured = side.captured[at];
     const Eigen::VectorXd plain = side.rotated(at, rotation);
-    Eigen::Index layout = 0;
-    for (const Eigen::VectorXd& vector :
-         {plain, in_other_layout(plain, true), in_other_layout(plain, false)}) {
-      const double square = vector.squaredNorm();
-      const double factor = any_factor && square > 0.0 ? captured.dot(vector) / square : 1.0;
-      difference[layout++] += (captured - factor * vector).squaredNorm();
+    if (!captured.allFinite() || !plain.allFinite()) {
+      continue;
+    }
+    const double square = plain.squaredNorm();
+    const std::array<Eigen::VectorXd, 3> layouts = {plain, in_other_layout(plain, true),
+                                                    in_other_layout(plain, false)};
+    for (std::size_t layout = 0; layout < layouts.size(); ++layout) {
+      const double fitted = square > 0.0 ? captured.dot(layouts[layout]) / square : 1.0;
+      const double factor = any_factor ? std::max(0.0, fitted) : 1.0;
+      difference[layout] += (captured - factor * layouts[layout]).squaredNorm();
     }
     size += captured.squaredNorm();
+    expected += square;
   }
-  return size > 0.0 ? std::sqrt(difference.minCoeff() / size) : 0.0;
+  const auto least = std::min_element(difference.begin(), difference.end());
+  const auto layout = static_cast<Layout>(least - difference.begin());
+  return size > 0.0 ? Distance{std::sqrt(*least / size), layout}
+                    : Distance{expected > 0.0 ? 1.0 : 0.0, Layout::same};
 }
 
 Eigen::VectorXd rope_part(const tensor::View3& view, std::int64_t token, std::int64_t head,
@@ -62,15 +82,31 @@ Eigen::VectorXd rope_part(const tensor::View3& view, std::int64_t token, std::in
   return part;
 }
 
+/// Places of `all` that are compared: spread evenly, but not so that they follow a period such as
+/// that of pages.
+std::vector<std::int64_t> compared(std::int64_t all) {
+  constexpr double k_golden = 0.6180339887498949;
+  const std::int64_t count = std::min(all, k_vectors);
+  std::vector<std::int64_t> places;
+  for (std::int64_t at = 0; at < count; ++at) {
+    const double turn = count < all ? std::fmod(static_cast<double>(at) * k_golden, 1.0) : 0.0;
+    places.push_back(static_cast<std::int64_t>(
+        (static_cast<double>(at) + turn) * static_cast<double>(all) / static_cast<double>(count)));
+  }
+  return places;
+}
+
 Side queries(const BeforeRope& before) {
   const reference::Problem& problem = before.problem();
   const auto rows = problem.chosen_rows();
   const auto heads = problem.chosen_heads();
   std::vector<std::pair<std::int64_t, std::int64_t>> places;
   Side side;
-  const std::size_t all = rows.size() * heads.size();
-  for (std::size_t at = 0; at < all; at += 1 + all / k_vectors) {
-    places.emplace_back(rows[at / heads.size()], heads[at % heads.size()]);
+  // One head after the other, so that none is left out, at rows of all places.
+  std::size_t head = 0;
+  for (const std::int64_t at : compared(std::ssize(rows) * std::ssize(heads))) {
+    places.emplace_back(rows[static_cast<std::size_t>(at / std::ssize(heads))],
+                        heads[head++ % heads.size()]);
     side.captured.push_back(
         rope_part(problem.q, places.back().first, places.back().second, problem.qk_rope_head_dim));
   }
@@ -84,20 +120,19 @@ Side keys(const BeforeRope& before) {
   const reference::Problem& problem = before.problem();
   const tensor::View3& view = problem.k ? *problem.k : *problem.k_pe;
   std::vector<std::pair<tensor::Sequence, std::int64_t>> places;
-  Side side;
-  std::int64_t all = 0;
   for (const tensor::Sequence& sequence : problem.sequences) {
-    all += sequence.key_end - sequence.key_begin;
-  }
-  const std::int64_t step = 1 + all / static_cast<std::int64_t>(k_vectors);
-  for (const tensor::Sequence& sequence : problem.sequences) {
-    for (std::int64_t key = sequence.key_begin; key < sequence.key_end; key += step) {
-      places.emplace_back(sequence, key);
-      side.captured.push_back(rope_part(view, key, 0, problem.qk_rope_head_dim));
+    for (const std::int64_t key : compared(sequence.key_end - sequence.key_begin)) {
+      places.emplace_back(sequence, sequence.key_begin + key);
     }
   }
-  side.rotated = [&before, places](std::size_t at, const Rotation& rotation) {
-    return before.key(places[at].first, places[at].second, rotation);
+  Side side;
+  std::vector<std::pair<tensor::Sequence, std::int64_t>> chosen;
+  for (const std::int64_t at : compared(std::ssize(places))) {
+    chosen.push_back(places[static_cast<std::size_t>(at)]);
+    side.captured.push_back(rope_part(view, chosen.back().second, 0, problem.qk_rope_head_dim));
+  }
+  side.rotated = [&before, chosen](std::size_t at, const Rotation& rotation) {
+    return before.key(chosen[at].first, chosen[at].second, rotation);
   };
   return side;
 }
@@ -111,7 +146,7 @@ Rotation rotation_of(const Rotary& rotary) {
 std::string bug_of(const Side& side, const Rotary& rotary, const Rotation& right, bool of_query) {
   for (const RopeVariant& variant : rope_variants(rotary, right)) {
     const Rotation& wrong = of_query ? variant.query : variant.key;
-    if (distance(side, wrong, true) < k_same_rotation) {
+    if (distance(side, wrong, true).value < k_same_rotation) {
       return variant.id;
     }
   }
@@ -119,8 +154,8 @@ std::string bug_of(const Side& side, const Rotary& rotary, const Rotation& right
     for (const int one : {shift, -shift}) {
       Rotation shifted = right;
       shifted.shift = one;
-      if (distance(side, shifted, true) < k_same_rotation) {
-        return fmt::format("rope.positions_shifted by {}", one);
+      if (distance(side, shifted, true).value < k_same_rotation) {
+        return fmt::format("{} by {}", k_shifted, one);
       }
     }
   }
@@ -133,7 +168,7 @@ CapturedRotation captured_rotation(const BeforeRope& before, const Expectation& 
   const Rotary& rotary = expectation.rotary;
   const Rotation expected = rotation_of(rotary);
   const Side side = queries(before);
-  if (distance(side, expected) < k_same_rotation) {
+  if (distance(side, expected).value < k_same_rotation) {
     return {expected, true};
   }
   for (const auto pairing : {Pairing::interleaved, Pairing::halves, Pairing::mixed}) {
@@ -141,7 +176,7 @@ CapturedRotation captured_rotation(const BeforeRope& before, const Expectation& 
          {&rotary.inverse_frequencies, &rotary.plain_inverse_frequencies}) {
       for (const double factor : {rotary.cos_sin_factor, 1.0, expectation.mscale}) {
         const Rotation other{pairing, *frequencies, factor, 0.0};
-        if (distance(side, other) < k_same_rotation) {
+        if (distance(side, other).value < k_same_rotation) {
           return {other, true};
         }
       }
@@ -158,19 +193,36 @@ std::vector<std::string> rope_contradictions(const reference::Problem& problem,
     return {};
   }
   const Rotation right = rotation_of(expectation.rotary);
+  const Side of_queries = queries(*before);
+  const Side of_keys = keys(*before);
+  const Distance query = distance(of_queries, right, true);
+  const Distance key = distance(of_keys, right, true);
+  const std::string query_bug =
+      query.value > k_differs ? bug_of(of_queries, expectation.rotary, right, true) : "";
+  const std::string key_bug =
+      key.value > k_differs ? bug_of(of_keys, expectation.rotary, right, false) : "";
+  if (query_bug == key_bug && query_bug.starts_with(k_shifted)) {
+    return {
+        fmt::format("q and k are as {} leaves them, both: attention is the same, for it depends "
+                    "on the difference of two positions alone",
+                    query_bug)};
+  }
   std::vector<std::string> lines;
-  for (const bool of_query : {true, false}) {
-    const Side side = of_query ? queries(*before) : keys(*before);
-    const double differs = distance(side, right, true);
-    if (!(differs > k_differs)) {
-      continue; // or not a number: what is not finite says nothing
+  const auto tell = [&](const char* name, const char* from, const char* positions, double value,
+                        const std::string& bug) {
+    if (value > k_differs) {
+      lines.push_back(fmt::format(
+          "{0} does not follow from {1}: its rope part is {3:.2g} of its size off the model's RoPE "
+          "at {2}{4}; attention was judged with {0} as captured, the fault is before it",
+          name, from, positions, value, bug.empty() ? "" : ", as " + bug + " leaves it"));
     }
-    const std::string bug = bug_of(side, expectation.rotary, right, of_query);
-    lines.push_back(fmt::format(
-        "{0} does not follow from {1}: its rope part is {2:.2g} of its size off the model's "
-        "RoPE{3}; attention was judged with {0} as captured, the fault is upstream",
-        of_query ? "q" : "k", of_query ? "q_pre" : "k_pe_pre", differs,
-        bug.empty() ? "" : ", as " + bug + " leaves it"));
+  };
+  tell("q", "q_pre", "positions_q", query.value, query_bug);
+  tell("k", "k_pe_pre", "positions_k", key.value, key_bug);
+  if (lines.empty() && query.layout != key.layout) {
+    lines.emplace_back("q and k have the columns of their rope parts in different orders, "
+                       "interleaved against halves: their products are not those of RoPE; "
+                       "attention was judged with both as captured, the fault is before it");
   }
   return lines;
 }

@@ -24,9 +24,9 @@ struct CapturedRotation {
                                                  const Expectation& expectation);
 
 /// One line each for q and k when their rope part does not follow from q_pre or k_pe_pre by the
-/// model's RoPE, with the bug that gives it where one is known. A factor on all of it is no
-/// contradiction: a temperature may be in q. Nothing when the capture has not all of q_pre,
-/// k_pe_pre and positions.
+/// model's RoPE, with the bug that gives it where one is known; or one when the columns of the two
+/// do not meet. A positive factor on a vector is no contradiction: a temperature may be in q.
+/// Nothing when the capture has not all of q_pre, k_pe_pre and positions.
 [[nodiscard]] std::vector<std::string> rope_contradictions(const reference::Problem& problem,
                                                            const tensor::Capture& capture,
                                                            const Expectation& expectation);

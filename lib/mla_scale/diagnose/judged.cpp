@@ -115,12 +115,14 @@ bool follows_a_bug(const compare::Judgement& judgement, const Report& report) {
   if (!id.starts_with("mask.") && !id.starts_with("pages.") && id != "merge.context_dropped") {
     return false;
   }
-  const auto lse_ratio = [&](const std::vector<std::string>& ids) {
-    const auto found = std::find_if(report.considered.begin(), report.considered.end(),
-                                    [&](const Considered& one) { return one.ids == ids; });
-    return found != report.considered.end() ? found->lse_ratio : 0.0;
+  const auto considered = [&](const std::vector<std::string>& ids) {
+    return std::find_if(report.considered.begin(), report.considered.end(),
+                        [&](const Considered& one) { return one.ids == ids; });
   };
-  return lse_ratio({id}) < k_clearly * lse_ratio({});
+  const auto bug = considered({id});
+  const auto expected = considered({});
+  return bug != report.considered.end() && expected != report.considered.end()
+         && bug->lse_ratio < k_clearly * expected->lse_ratio;
 }
 
 /// Tells what the judgement saw of probabilities that were cut; hypotheses know rounded ones.

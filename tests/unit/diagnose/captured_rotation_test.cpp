@@ -2,6 +2,9 @@
 
 #include <mla_scale/diagnose/captured_rotation.hpp>
 
+#include <algorithm>
+#include <functional>
+#include <span>
 #include <string>
 #include <support/catch.hpp>
 #include <utility>
@@ -15,13 +18,51 @@ using simulator::Settings;
 
 namespace {
 
-std::vector<std::string> contradictions(const Settings& settings, const std::string& bug) {
-  const auto simulation = simulator::simulate(settings, bug);
+std::vector<std::string> contradictions(const simulator::Simulation& simulation) {
   const auto problem = reference::make_problem(simulation.capture, reference::Form::expanded,
                                                simulation.expectation.softmax_scale,
                                                simulation.expectation.geometry.qk_rope_head_dim);
   REQUIRE(problem);
   return diagnose::rope_contradictions(*problem, simulation.capture, simulation.expectation);
+}
+
+std::vector<std::string> contradictions(const Settings& settings, const std::string& bug) {
+  return contradictions(simulator::simulate(settings, bug));
+}
+
+/// The rope part of q in some heads, as `change` of what it was.
+void change_queries(simulator::Simulation& simulation, std::int64_t first_head,
+                    const std::function<std::vector<float>(std::span<const float>)>& change) {
+  const tensor::View3& q = simulation.capture.q.value();
+  const auto width = static_cast<std::size_t>(simulation.expectation.geometry.qk_rope_head_dim);
+  auto* const all =
+      std::static_pointer_cast<std::vector<float>>(std::const_pointer_cast<void>(q.tensor->owner))
+          ->data();
+  for (std::int64_t token = 0; token < q.tokens; ++token) {
+    for (std::int64_t head = first_head; head < q.heads; ++head) {
+      float* const part = all + (token * q.heads + head + 1) * q.width - width;
+      const std::vector<float> changed = change(std::span<const float>(part, width));
+      std::copy(changed.begin(), changed.end(), part);
+    }
+  }
+}
+
+std::vector<float> negated(std::span<const float> part) {
+  std::vector<float> result(part.begin(), part.end());
+  for (float& x : result) {
+    x = -x;
+  }
+  return result;
+}
+
+std::vector<float> pairs_to_halves(std::span<const float> part) {
+  std::vector<float> result;
+  for (const std::size_t parity : {std::size_t{0}, std::size_t{1}}) {
+    for (std::size_t at = parity; at < part.size(); at += 2) {
+      result.push_back(part[at]);
+    }
+  }
+  return result;
 }
 
 Settings upstream(bool interleaved = true) {
@@ -83,4 +124,46 @@ TEST_CASE("without positions or the inputs before RoPE nothing is said of it") {
   Settings settings = upstream();
   settings.before_rope = false;
   CHECK(contradictions(settings, "rope.not_applied").empty());
+}
+
+TEST_CASE("a sign is no factor, and no head is left out") {
+  for (const std::int64_t heads : {3, 16}) { // 60 rows of 16 heads: one in 15 is compared
+    Settings settings = upstream();
+    settings.heads = heads;
+    settings.queries = 60;
+    auto simulation = simulator::simulate(settings, "healthy");
+    change_queries(simulation, 1, negated);
+    INFO(heads << " heads");
+    const auto lines = contradictions(simulation);
+    REQUIRE(lines.size() == 1);
+    CHECK(lines.front().starts_with("q does not follow from q_pre"));
+  }
+}
+
+TEST_CASE("a rope part of zeros does not follow from one that is not zero") {
+  auto simulation = simulator::simulate(upstream(), "healthy");
+  change_queries(simulation, 0,
+                 [](std::span<const float> part) { return std::vector<float>(part.size()); });
+  CHECK(contradictions(simulation).size() == 1);
+}
+
+TEST_CASE("columns of q and k in different orders are told of, in the same order they are not") {
+  auto simulation = simulator::simulate(upstream(), "healthy");
+  change_queries(simulation, 0, pairs_to_halves);
+  const auto lines = contradictions(simulation);
+  REQUIRE(lines.size() == 1);
+  CHECK(lines.front().find("different orders") != std::string::npos);
+}
+
+TEST_CASE("positions that are off by as much for q and k are said to change nothing") {
+  auto simulation = simulator::simulate(upstream(), "healthy");
+  for (auto* positions : {&simulation.capture.positions_q, &simulation.capture.positions_k}) {
+    for (std::int64_t& position : *positions) {
+      position += 7;
+    }
+  }
+  const auto lines = contradictions(simulation);
+  REQUIRE(lines.size() == 1);
+  CHECK(lines.front().find("attention is the same") != std::string::npos);
+  CHECK(lines.front().find("rope.positions_shifted by -7") != std::string::npos);
 }
