@@ -39,7 +39,8 @@ struct PanelAttention {
   const Real* value; ///< [keys, value_width]
   std::int64_t value_stride;
   const std::int64_t* visible; ///< [lanes]: the row sees the first so many keys of the tile
-  Real* maximum;               ///< [lanes], state of the online softmax; starts at -inf
+  Real* maximum;               ///< [lanes], what powers are taken against: the largest logit so
+                               ///< far, or one not far below it; starts at -inf
   double* sum;                 ///< [lanes], of exp(logit - maximum); starts at 0
   Real* average; ///< [value_width, lanes], not yet divided by sum; starts at 0; room as above
   Real* scratch; ///< [keys, lanes], room as above

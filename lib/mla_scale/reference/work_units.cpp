@@ -1,3 +1,4 @@
+#include <mla_scale/core/parallel.hpp>
 #include <mla_scale/reference/work_units.hpp>
 
 #include <algorithm>
@@ -10,16 +11,21 @@ constexpr std::int64_t k_row_step = 192;
 
 /// Query rows, over all heads of a unit, that share each tile of keys. A tile costs its conversion,
 /// and from the latent rank · (nope + v) multiplications a key. A row costs memory: its query, its
-/// average and its output. Fewer where that leaves too few units to keep many threads busy.
-std::int64_t rows_per_unit(Form form, std::int64_t rows) {
+/// average and its output. Fewer where that leaves too few units to keep the threads busy.
+///
+/// Only expanded units depend on the number of threads: count_cost() of the other forms, which
+/// decides what is computed, is to be the same on every machine.
+std::int64_t rows_per_unit(const Problem& problem, std::int64_t rows) {
   struct Limits {
     std::int64_t least;
     std::int64_t most;
     std::int64_t wanted_units;
   };
-  const Limits limits = form == Form::latent     ? Limits{768, 2304, 16}
-                        : form == Form::expanded ? Limits{k_row_step, 1536, 128}
-                                                 : Limits{k_row_step, 384, 32};
+  const auto threads =
+      static_cast<std::int64_t>(threads_or_all(static_cast<unsigned>(problem.threads)));
+  const Limits limits = problem.form == Form::latent     ? Limits{768, 2304, 16}
+                        : problem.form == Form::expanded ? Limits{k_row_step, 768, 8 * threads}
+                                                         : Limits{k_row_step, 384, 32};
   const std::int64_t even = (rows / limits.wanted_units + k_row_step) / k_row_step * k_row_step;
   return std::clamp(even, limits.least, limits.most);
 }
@@ -34,7 +40,7 @@ std::int64_t heads_per_unit(const Problem& problem, std::int64_t heads, std::int
     return 1;
   }
   const std::int64_t fitting =
-      rows_per_unit(problem.form, rows * heads) / std::max(rows, std::int64_t{1});
+      rows_per_unit(problem, rows * heads) / std::max(rows, std::int64_t{1});
   return std::clamp(fitting, std::int64_t{1}, std::max(heads / 4, std::int64_t{1}));
 }
 
@@ -42,7 +48,7 @@ std::int64_t heads_per_unit(const Problem& problem, std::int64_t heads, std::int
 std::vector<Unit> cut_rows(const Problem& problem, std::int64_t heads,
                            std::span<const std::int64_t> rows) {
   std::vector<Unit> pieces;
-  const auto limit = static_cast<std::size_t>(rows_per_unit(problem.form, heads * count_of(rows)));
+  const auto limit = static_cast<std::size_t>(rows_per_unit(problem, heads * count_of(rows)));
   for (std::size_t first = 0; first < rows.size();) {
     // A row outside every sequence sees no key.
     Unit piece;

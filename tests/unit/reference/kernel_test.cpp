@@ -157,6 +157,51 @@ TEST_CASE("one kernel gives the same bits whatever the number of threads", "[ker
   }
 }
 
+TEST_CASE("the bits of a row do not depend on the rows beside it", "[kernel]") {
+  Problem problem = problem_of(Form::expanded);
+  for_each_kernel([&](const Kernel* kernel) {
+    problem.rows.clear();
+    const Attention all = computed(problem, kernel);
+    problem.rows = {0, 1, 5, 44, 128, 129, 200, 287, 300};
+    const Attention some = computed(problem, kernel);
+    for (std::size_t i = 0; i < problem.rows.size(); ++i) {
+      const auto row = static_cast<std::size_t>(problem.rows[i]);
+      for (std::size_t head = 0; head < k_odd_heads; ++head) {
+        CHECK(std::ranges::equal(some.out_row(i, head), all.out_row(row, head)));
+        CHECK(some.lse_at(i, head) == all.lse_at(row, head));
+      }
+    }
+  });
+}
+
+// A kernel may take powers against an older maximum; the numbers must be those of the newest.
+TEST_CASE("logits that rise from tile to tile, slowly and then fast, agree with the plain kernel",
+          "[kernel]") {
+  constexpr std::int64_t k_keys = 597;
+  constexpr std::int64_t k_width = k_odd_nope + k_odd_rope;
+  Problem problem = problem_of(Form::expanded, 30, k_keys);
+  problem.q =
+      tensors::view(std::vector<double>(30 * k_odd_heads * k_width, 1.0), 30, k_odd_heads, k_width);
+  std::vector<double> k = tensors::numbers(2, k_keys * k_odd_heads * k_width);
+  for (std::size_t i = 0; i < k.size(); ++i) {
+    // Rows of logits rise by 0.02 a key, and by 100 at key 500.
+    const auto key = static_cast<double>(i / (k_odd_heads * k_width));
+    k[i] += (0.02 * key + (key < 500 ? 0.0 : 100.0)) / (0.37 * k_width);
+  }
+  problem.k = tensors::view(k, k_keys, k_odd_heads, k_width);
+  for (const Precision precision : {Precision::f64, Precision::f32}) {
+    problem.precision = Precision::f64;
+    const Attention expected = computed(problem, plain());
+    problem.precision = precision;
+    const double bound = precision == Precision::f64 ? 1e-13 : 1e-4;
+    for_each_kernel([&](const Kernel* kernel) {
+      const Attention result = computed(problem, kernel);
+      CHECK(distance(result.out, expected.out) < bound);
+      CHECK(distance(result.lse, expected.lse) < bound);
+    });
+  }
+}
+
 TEST_CASE("logits thousands apart underflow to zero and never to nonsense", "[kernel]") {
   Problem problem = problem_of(Form::expanded, 70, 70);
   problem.softmax_scale = 400.0;
