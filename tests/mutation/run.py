@@ -2,6 +2,7 @@
 """Mutation run: changes one operator or constant of the library at a time and looks whether a test notices.
 
     tests/mutation/run.py scale --sample 100 --seed 1        needs a finished build of the dev preset
+    tests/mutation/run.py scale --only survivors.txt         tries again what an earlier run printed
 
 Each mutant is one object, compiled as compile_commands.json says and linked before the archive into the tests of its module
 and, where the golden cases look at it, the program. It is killed when a test fails, crashes or takes too long; it survives when
@@ -9,6 +10,7 @@ all pass. Mutants that do not compile, or compile to the same code, do not count
 """
 
 import argparse
+import collections
 import concurrent.futures
 import json
 import os
@@ -30,6 +32,9 @@ MODULES = {
     "compare": {"tests": ["compare", "check"], "cases": False},
     "diagnose": {"tests": ["diagnose", "check"], "cases": False},
 }
+
+# Bounds of memory are no mutant's business, and take gigabytes of it.
+SELECTION = ["~[large]"]
 
 # clang-format puts blanks around binary operators and none around template brackets, so these are operators.
 OPERATORS = [
@@ -148,7 +153,7 @@ def killer(build, module, mutant, work, timeouts):
     for test in module["tests"]:
         program = work / f"{test}_test"
         build.link(f"tests/unit/{test}/{test}_test", mutant, program)
-        if run([str(program), "--abort"], timeouts[test])[0] != 0:
+        if run([str(program), "--abort", *SELECTION], timeouts[test])[0] != 0:
             return f"{test}_test"
     if module["cases"]:
         program = work / "mla-scale"
@@ -176,10 +181,32 @@ class Mutant:
     def text(self):
         return self.before[:self.begin] + self.replacement + self.before[self.end:]
 
+    def place(self):
+        return self.before.count("\n", 0, self.begin) + 1, self.begin - self.before.rfind("\n", 0, self.begin)
+
     def __str__(self):
-        line = self.before.count("\n", 0, self.begin) + 1
+        line, column = self.place()
         change = f"'{self.before[self.begin:self.end].strip()}' -> '{self.replacement.strip()}'"
-        return f"{self.path.relative_to(ROOT)}:{line}: {change}    {self.before.splitlines()[line - 1].strip()}"
+        return f"{self.path.relative_to(ROOT)}:{line}:{column}: {change}    {self.before.splitlines()[line - 1].strip()}"
+
+
+def listed_in(path, everything):
+    """The mutants that an earlier run printed as survivors. Lines may have moved since: of mutants that read the same it is the
+    one nearest to the old place."""
+    place = re.compile(r":(\d+)(?::(\d+))?: ")
+    alike = collections.defaultdict(list)
+    for mutant in everything:
+        alike[place.sub(": ", str(mutant), 1)].append(mutant)
+    names = [line.split(maxsplit=1)[1] for line in path.read_text().splitlines() if line.startswith("survived ")]
+    chosen = []
+    for name in names:
+        listed = [int(number or 0) for number in place.search(name).groups()]
+        if found := alike[place.sub(": ", name, 1)]:
+            chosen.append(min(found, key=lambda mutant: [abs(a - b) for a, b in zip(mutant.place(), listed)]))
+        else:
+            print(f"not found {name}")
+    print(f"{len(names) - len(chosen)} of {len(names)} listed mutants were not found again")
+    return chosen
 
 
 def judged(build, module, mutant, timeouts, plain):
@@ -203,6 +230,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("module", choices=MODULES)
     parser.add_argument("--sample", type=int, default=100)
+    parser.add_argument("--only", type=pathlib.Path, help="the mutants that this file lists as survived, instead of a sample")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/dev")
     parser.add_argument("--files", default="*.cpp", help="only files of this pattern")
@@ -214,12 +242,16 @@ def main():
     begin = time.monotonic()
     files = sorted((ROOT / "lib/mla_scale" / options.module).glob(options.files))
     everything = [Mutant(path, site) for path in files for site in sites(path)]
-    chosen = random.Random(options.seed).sample(everything, min(options.sample, len(everything)))
-    print(f"{options.module}: {len(chosen)} of {len(everything)} possible mutants, seed {options.seed}", flush=True)
+    if options.only:
+        chosen = listed_in(options.only, everything)
+    else:
+        chosen = random.Random(options.seed).sample(everything, min(options.sample, len(everything)))
+    origin = f"listed in {options.only}" if options.only else f"seed {options.seed}"
+    print(f"{options.module}: {len(chosen)} of {len(everything)} possible mutants, {origin}", flush=True)
     timeouts = {}
     for test in module["tests"]:
         start = time.monotonic()
-        if run([str(build.directory / f"tests/unit/{test}/{test}_test")], 3600)[0] != 0:
+        if run([str(build.directory / f"tests/unit/{test}/{test}_test"), *SELECTION], 3600)[0] != 0:
             sys.exit(f"{test}_test fails without any mutant")
         timeouts[test] = 30 + 10 * (time.monotonic() - start)
     module["golden"] = []

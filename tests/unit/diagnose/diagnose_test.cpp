@@ -1,6 +1,5 @@
-#include "simulator.hpp"
+#include "diagnosed.hpp"
 
-#include <mla_scale/diagnose/diagnose.hpp>
 #include <mla_scale/diagnose/hypothesis.hpp>
 
 #include <algorithm>
@@ -14,52 +13,9 @@
 // identifiers mean, not from the code under test.
 
 using namespace mla_scale;
-using simulator::Settings;
+using namespace simulator;
 
 namespace {
-
-diagnose::Report diagnosed(const simulator::Simulation& simulation, int threads = 0) {
-  auto problem = reference::make_problem(simulation.capture, reference::Form::expanded,
-                                         simulation.expectation.softmax_scale,
-                                         simulation.expectation.geometry.qk_rope_head_dim);
-  REQUIRE(problem);
-  problem->threads = threads;
-  auto report = diagnose::diagnose(*problem, simulation.capture, simulation.expectation);
-  REQUIRE(report);
-  return std::move(*report);
-}
-
-std::string first_of(const diagnose::Report& report) {
-  if (report.findings.empty()) {
-    return report.healthy ? "healthy" : "unexplained";
-  }
-  return report.findings.front().id;
-}
-
-double number(const diagnose::Finding& finding, const std::string& name) {
-  for (const auto& parameter : finding.parameters) {
-    if (parameter.name == name) {
-      if (const auto* value = std::get_if<double>(&parameter.value)) {
-        return *value;
-      }
-      if (const auto* value = std::get_if<std::int64_t>(&parameter.value)) {
-        return static_cast<double>(*value);
-      }
-    }
-  }
-  FAIL("no parameter " << name << " in " << finding.id);
-  return 0.0;
-}
-
-std::string text(const diagnose::Finding& finding, const std::string& name) {
-  for (const auto& parameter : finding.parameters) {
-    if (const auto* value = std::get_if<std::string>(&parameter.value);
-        value != nullptr && parameter.name == name) {
-      return *value;
-    }
-  }
-  return "no parameter " + name;
-}
 
 /// A section for each identifier, so that one can be run alone.
 void check_all(const Settings& settings) {

@@ -137,6 +137,14 @@ void lse_written_by_rows(Kernel& /*kernel*/, After& after) {
   };
 }
 
+void lse_a_fifth_larger(Kernel& /*kernel*/, After& after) {
+  after = [](Output& output) {
+    for (double& x : output.lse.data) {
+      x *= 1.2;
+    }
+  };
+}
+
 /// The maximum as it is, but the logarithm of the sum to base 2.
 void lse_of_two_bases(Kernel& kernel, After& after) {
   after = [&kernel](Output& output) {
@@ -168,6 +176,33 @@ void three_keys_more(Kernel& kernel, After& /*after*/) {
   kernel.mask([](std::int64_t i, std::int64_t j) { return j <= i + 3; });
 }
 
+/// A page of 128 keys.
+void large_page_missing(Kernel& kernel, After& /*after*/) {
+  kernel.mask([](std::int64_t i, std::int64_t j) { return j <= i && (j < 128 || j >= 256); });
+}
+
+/// No law that a config has: a line from 1 at position 0 to 1.5 at the last.
+void factor_grows_by_a_line(Kernel& kernel, After& /*after*/) {
+  kernel.row_scale = [right = kernel.scale, prefix = kernel.prefix(),
+                      keys = kernel.keys()](std::size_t i, std::size_t) {
+    return right * (1.0 + 0.5 * static_cast<double>(i + prefix) / static_cast<double>(keys - 1));
+  };
+}
+
+/// Tensor cores read float32 as TF32, which has float16's 10 bits of mantissa.
+void inputs_read_as_tf32(Kernel& kernel, After& /*after*/) {
+  for (auto* array : {&kernel.q, &kernel.k, &kernel.v}) {
+    for (double& x : array->data) {
+      x = round_to(mla_scale::tensor::Dtype::f16, x);
+    }
+  }
+}
+
+/// Not where the prefix ends.
+void merged_at_17(Kernel& kernel, After& after) {
+  after = [&kernel](Output& output) { output = kernel.merged({17}, 1.4426950408889634); };
+}
+
 void page_of_zeros(Kernel& kernel, After& /*after*/) {
   for (std::size_t j = 8; j < 16; ++j) {
     for (std::size_t h = 0; h < kernel.heads(); ++h) {
@@ -197,6 +232,13 @@ void page_repeated(Kernel& kernel, After& /*after*/) {
   }
 }
 
+void first_page_repeated(Kernel& kernel, After& /*after*/) {
+  const Kernel right = kernel;
+  for (std::size_t j = 8; j < kernel.keys(); ++j) {
+    copy_key(kernel, right, j, j - 8);
+  }
+}
+
 void sink_of_all_heads(Kernel& kernel, After& after) {
   after = [&kernel](Output& output) {
     for (std::size_t i = 0; i < kernel.queries(); ++i) {
@@ -208,6 +250,11 @@ void sink_of_all_heads(Kernel& kernel, After& after) {
       }
     }
   };
+}
+
+/// As much as a third of a key of logit 0: half a percent of a row of 70 keys.
+void slight_sink_of_all_heads(Kernel& kernel, After& /*after*/) {
+  kernel.lanes = [](std::size_t) { return 1.0 / 3.0; };
 }
 
 void last_tile_filled(Kernel& kernel, After& /*after*/) {
@@ -316,6 +363,28 @@ void last_columns_not_written(Kernel& kernel, After& after) {
   };
 }
 
+/// Neither in neighbouring rows nor in the last.
+void nan_in_two_rows(Kernel& /*kernel*/, After& after) {
+  after = [](Output& output) {
+    output.out.at(11, 1, 3) = std::numeric_limits<double>::quiet_NaN();
+    output.out.at(20, 0, 5) = std::numeric_limits<double>::quiet_NaN();
+  };
+}
+
+/// Head 1 from row 30 on, but for the last two: as large as out itself, ten times that in row 40.
+void noise_in_later_rows(Kernel& kernel, After& after) {
+  after = [&kernel](Output& output) {
+    std::mt19937 random(7);
+    std::normal_distribution<double> normal;
+    for (std::size_t i = 30; i < kernel.queries() - 2; ++i) {
+      for (std::size_t c = 0; c < kernel.value(); ++c) {
+        const double noise = (i == 40 ? 10.0 : 1.0) * normal(random);
+        output.out.at(i, 1, c) = round_to(kernel.settings().dtype, noise);
+      }
+    }
+  };
+}
+
 void one_infinity(Kernel& /*kernel*/, After& after) {
   after = [](Output& output) { output.out.at(11, 1, 3) = std::numeric_limits<double>::infinity(); };
 }
@@ -338,14 +407,21 @@ bool apply_variant(Kernel& kernel, const std::string& bug, After& after) {
       {"rope.positions_shifted:restart", positions_begin_again},
       {"lse.base2:declared", natural_lse_declared_base2},
       {"lse.transposed:rows", lse_written_by_rows},
+      {"lse.multiple", lse_a_fifth_larger},
       {"lse.max_export:sum", lse_of_two_bases},
       {"merge.average:chunks", chunks_averaged},
       {"merge.context_dropped:boundary", first_17_keys_dropped},
+      {"healthy:tf32", inputs_read_as_tf32},
       {"mask.off_by_one_long:more", three_keys_more},
+      {"merge.base2:17", merged_at_17},
+      {"pages.missing:large", large_page_missing},
+      {"pages.duplicated:first", first_page_repeated},
+      {"temperature.by_position:line", factor_grows_by_a_line},
       {"pages.missing:zeros", page_of_zeros},
       {"pages.duplicated:twice", page_counts_twice},
       {"pages.duplicated:shifted", page_repeated},
       {"softmax.sink:common", sink_of_all_heads},
+      {"softmax.sink:slight", slight_sink_of_all_heads},
       {"softmax.padding_lanes:tile", last_tile_filled},
       {"softmax.padding_lanes:masked", masked_keys_of_logit_0},
       {"value.gain:heads", gain_of_each_head},
@@ -357,6 +433,8 @@ bool apply_variant(Kernel& kernel, const std::string& bug, After& after) {
       {"tail.uninitialised:zero", last_rows_zero},
       {"tail.uninitialised:nan", last_rows_nan},
       {"tail.uninitialised:columns", last_columns_not_written},
+      {"noise:late", noise_in_later_rows},
+      {"output.nan:two_rows", nan_in_two_rows},
       {"output.nan:infinite", one_infinity},
   };
   const auto found = variants.find(bug);
