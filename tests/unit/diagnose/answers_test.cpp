@@ -146,6 +146,18 @@ TEST_CASE("a page is the largest that explains the rows, the first page too") {
   CHECK(number(report.findings.front(), "first_key") == 128.0);
 }
 
+TEST_CASE("a bug of the earlier rows alone is named with the last of them, beside a NaN too") {
+  for (const std::string bug : {"pages.missing:early", "pages.missing:early+output.nan"}) {
+    const auto report = diagnosed(simulate({}, bug)); // rows 0..23 of three heads
+    INFO(bug << ": " << report.unexplained);
+    REQUIRE_FALSE(report.findings.empty());
+    const auto& last = report.findings.back();
+    CHECK(last.id == "pages.missing");
+    CHECK(last.evidence.find("over 72 rows") != std::string::npos);
+    CHECK(last.evidence.find("; only rows up to 23") != std::string::npos);
+  }
+}
+
 TEST_CASE("a factor on logits by a law that is not known is named by the rows between those fitted "
           "too") {
   Settings settings;

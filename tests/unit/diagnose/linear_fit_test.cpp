@@ -3,6 +3,7 @@
 #include <mla_scale/diagnose/linear_fit.hpp>
 
 #include <cmath>
+#include <numeric>
 #include <string>
 #include <support/catch.hpp>
 #include <vector>
@@ -75,5 +76,40 @@ TEST_CASE("one step of a fit squares the distance to the minimum, along every di
       REQUIRE(fit);
       CHECK(distance(fit->factors) < 0.02 * k_distance);
     }
+  }
+}
+
+TEST_CASE("a scale fitted from out is off by less than three of its errors, however few the rows") {
+  simulator::Settings settings;
+  settings.heads = 1;
+  settings.prefix = 12;
+  settings.spread = 0.5;
+  for (const std::int64_t queries : {1, 2, 6}) {
+    settings.queries = queries;
+    double squares = 0.0;
+    constexpr unsigned k_captures = 60;
+    for (settings.seed = 1; settings.seed <= k_captures; ++settings.seed) {
+      const auto simulation = simulator::simulate(settings, "healthy");
+      const auto problem = reference::make_problem(
+          simulation.capture, reference::Form::expanded, simulation.expectation.softmax_scale,
+          simulation.expectation.geometry.qk_rope_head_dim);
+      REQUIRE(problem);
+      const auto sample = diagnose::make_sample(*problem, simulation.capture,
+                                                diagnose::choose_rows(*problem, 1, 100'000));
+      REQUIRE(sample);
+      const diagnose::Predictor predictor(*sample, diagnose::noise_of(simulation.capture, false));
+      diagnose::Mechanism mechanism;
+      mechanism.scale = simulation.expectation.softmax_scale;
+      std::vector<std::size_t> rows(sample->rows.size());
+      std::iota(rows.begin(), rows.end(), std::size_t{0});
+      const auto fit = diagnose::fit_factors(predictor, mechanism, rows, FitSource::out,
+                                             diagnose::along_scale(), {});
+      REQUIRE(fit);
+      const double errors = (fit->factors.nope - 1.0) / fit->standard_errors.front();
+      INFO(queries << " rows, seed " << settings.seed);
+      CHECK(std::abs(errors) < 3.0);
+      squares += errors * errors;
+    }
+    CHECK(std::sqrt(squares / k_captures) < 1.0);
   }
 }

@@ -40,6 +40,25 @@ tensor::View3 as_bf16(const tensor::View3& view) {
   return result;
 }
 
+/// Thirds of the view's numbers in float64, which no float32 holds.
+tensor::View3 thirds(const tensor::View3& view) {
+  auto numbers = std::make_shared<std::vector<double>>();
+  for (std::int64_t token = 0; token < view.tokens; ++token) {
+    for (std::int64_t head = 0; head < view.heads; ++head) {
+      for (std::int64_t column = 0; column < view.width; ++column) {
+        numbers->push_back(view.at(token, head, column) / 3.0);
+      }
+    }
+  }
+  auto tensor = std::make_shared<tensor::Tensor>(*view.tensor);
+  tensor->dtype = tensor::Dtype::f64;
+  tensor->data = reinterpret_cast<const std::byte*>(numbers->data());
+  tensor->owner = numbers;
+  tensor::View3 result = view;
+  result.tensor = tensor;
+  return result;
+}
+
 } // namespace
 
 TEST_CASE("the unit of rounding is the error of numbers that are rounded") {
@@ -107,4 +126,13 @@ TEST_CASE("a wrong stride is named where logits are rounded") {
   for (const char* bug : {"output.stride", "output.stride:heads_first"}) {
     CHECK(first_of(diagnosed(simulate(settings, bug))) == "output.stride");
   }
+}
+
+TEST_CASE("out in float64 is measured by the sums of a float32 kernel") {
+  Settings settings;
+  settings.dtype = tensor::Dtype::f32;
+  auto capture = simulate(settings, "healthy").capture;
+  const double of_float32 = diagnose::noise_of(capture, false).out;
+  capture.out = thirds(*capture.out);
+  CHECK(diagnose::noise_of(capture, false).out == of_float32);
 }

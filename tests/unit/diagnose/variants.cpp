@@ -181,6 +181,12 @@ void large_page_missing(Kernel& kernel, After& /*after*/) {
   kernel.mask([](std::int64_t i, std::int64_t j) { return j <= i && (j < 128 || j >= 256); });
 }
 
+/// Rows from 24 on see all that they should.
+void page_missing_in_early_rows(Kernel& kernel, After& /*after*/) {
+  kernel.mask(
+      [](std::int64_t i, std::int64_t j) { return j <= i && (i >= 24 || j < 8 || j >= 16); });
+}
+
 /// No law that a config has: a line from 1 at position 0 to 1.5 at the last.
 void factor_grows_by_a_line(Kernel& kernel, After& /*after*/) {
   kernel.row_scale = [right = kernel.scale, prefix = kernel.prefix(),
@@ -414,6 +420,7 @@ bool apply_variant(Kernel& kernel, const std::string& bug, After& after) {
       {"healthy:tf32", inputs_read_as_tf32},
       {"mask.off_by_one_long:more", three_keys_more},
       {"merge.base2:17", merged_at_17},
+      {"pages.missing:early", page_missing_in_early_rows},
       {"pages.missing:large", large_page_missing},
       {"pages.duplicated:first", first_page_repeated},
       {"temperature.by_position:line", factor_grows_by_a_line},
