@@ -39,15 +39,15 @@ TEST_CASE("scales that a poor fit does not tell apart are all named, those that 
         == std::vector<std::string>{"scale.mscale_omitted"});
 }
 
-TEST_CASE("a scale a thousandth off is named, though without it all is within rounding") {
+TEST_CASE("a scale less than a thousandth off is named, though rounding leaves hardly less") {
   Settings settings;
   settings.lse = false;
   settings.queries = 96;
-  const auto report = diagnosed(simulate(settings, "scale.other:1.001"));
-  CHECK(report.null_ratio < 1.0);
+  const auto report = diagnosed(simulate(settings, "scale.other:1.0007"));
+  CHECK(report.null_ratio < 1.08);
   REQUIRE(first_of(report) == "scale.other");
   CHECK(number(report.findings.front(), "fitted") / number(report.findings.front(), "expected")
-        == Approx(1.001).margin(2e-4));
+        == Approx(1.0007).margin(3e-4));
 }
 
 TEST_CASE("a sink that takes half a percent is named, though without it little is left") {

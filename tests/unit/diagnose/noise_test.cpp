@@ -101,7 +101,10 @@ TEST_CASE("tensor cores that read float32 as TF32 are healthy") {
   settings.prefix = 24;
   for (const bool lse : {true, false}) {
     settings.lse = lse;
-    CHECK(first_of(diagnosed(simulate(settings, "healthy:tf32"))) == "healthy");
+    for (const double spread : {1.0, 0.02}) { // of logits that round, and of values alone that do
+      settings.spread = spread;
+      CHECK(first_of(diagnosed(simulate(settings, "healthy:tf32"))) == "healthy");
+    }
   }
 }
 
