@@ -177,18 +177,18 @@ TEST_CASE("the bits of a row do not depend on the rows beside it", "[kernel]") {
 // A kernel may take powers against an older maximum; the numbers must be those of the newest.
 TEST_CASE("logits that rise from tile to tile, slowly and then fast, agree with the plain kernel",
           "[kernel]") {
-  constexpr std::int64_t k_keys = 597;
-  constexpr std::int64_t k_width = k_odd_nope + k_odd_rope;
-  Problem problem = problem_of(Form::expanded, 30, k_keys);
-  problem.q =
-      tensors::view(std::vector<double>(30 * k_odd_heads * k_width, 1.0), 30, k_odd_heads, k_width);
-  std::vector<double> k = tensors::numbers(2, k_keys * k_odd_heads * k_width);
+  constexpr std::int64_t k_rising_keys = 597;
+  constexpr std::int64_t k_key_width = k_odd_nope + k_odd_rope;
+  Problem problem = problem_of(Form::expanded, 30, k_rising_keys);
+  problem.q = tensors::view(std::vector<double>(30 * k_odd_heads * k_key_width, 1.0), 30,
+                            k_odd_heads, k_key_width);
+  std::vector<double> k = tensors::numbers(2, k_rising_keys * k_odd_heads * k_key_width);
   for (std::size_t i = 0; i < k.size(); ++i) {
     // Rows of logits rise by 0.02 a key, and by 100 at key 500.
-    const auto key = static_cast<double>(i / (k_odd_heads * k_width));
-    k[i] += (0.02 * key + (key < 500 ? 0.0 : 100.0)) / (0.37 * k_width);
+    const auto key = static_cast<double>(i / (k_odd_heads * k_key_width));
+    k[i] += (0.02 * key + (key < 500 ? 0.0 : 100.0)) / (0.37 * k_key_width);
   }
-  problem.k = tensors::view(k, k_keys, k_odd_heads, k_width);
+  problem.k = tensors::view(k, k_rising_keys, k_odd_heads, k_key_width);
   for (const Precision precision : {Precision::f64, Precision::f32}) {
     problem.precision = Precision::f64;
     const Attention expected = computed(problem, plain());
