@@ -6,8 +6,7 @@
 
 namespace mla_scale::diagnose {
 
-/// Adds output.nan when out (or lse of a row that sees keys) holds NaN or infinities; true when
-/// there are none. Reads all of out.
+/// Adds output.nan when out holds NaN or infinities; true when there are none. Reads all of out.
 bool report_not_finite(const reference::Problem& problem, const tensor::Capture& capture,
                        const Expectation& expectation, Report& report);
 

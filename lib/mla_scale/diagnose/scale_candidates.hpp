@@ -23,7 +23,7 @@ struct ScaleCandidate {
 [[nodiscard]] std::vector<ScaleCandidate> rounded_scale_candidates(const Expectation& expectation);
 
 /// Closed forms within `window` (relative) of a scale that is no candidate: d^-1/2 of the config's
-/// widths times powers of mscale, ln 2 and powers of two; nearest first, at most three.
+/// widths times powers of mscale, ln 2 and powers of two; the simplest first, at most three.
 [[nodiscard]] std::vector<ScaleCandidate> closed_forms_near(const Expectation& expectation,
                                                             double scale, double window);
 
