@@ -40,7 +40,7 @@ struct PanelAttention {
   std::int64_t value_stride;
   const std::int64_t* visible; ///< [lanes]: the row sees the first so many keys of the tile
   Real* maximum;               ///< [lanes], what powers are taken against: the largest logit so
-                               ///< far, or one not far below it; starts at -inf
+                               ///< far, or one at most 8 below it; starts at -inf
   double* sum;                 ///< [lanes], of exp(logit - maximum); starts at 0
   Real* average; ///< [value_width, lanes], not yet divided by sum; starts at 0; room as above
   Real* scratch; ///< [keys, lanes], room as above

@@ -16,8 +16,9 @@ struct Unit {
   double pairs = 0.0; ///< of a query row and a key that it sees, over all heads of the unit
 };
 
-/// Cuts the problem into units, dearest first so that threads finish together; the same way
-/// whatever the number of threads. Units refer to `heads` and `rows`.
+/// Cuts the problem into units, dearest first so that threads finish together. How large the units
+/// of the expanded form are depends on the number of threads, results do not. Units refer to
+/// `heads` and `rows`.
 [[nodiscard]] std::vector<Unit> cut(const Problem& problem, std::span<const std::int64_t> heads,
                                     std::span<const std::int64_t> rows);
 

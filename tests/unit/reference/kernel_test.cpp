@@ -184,9 +184,9 @@ TEST_CASE("logits that rise from tile to tile, slowly and then fast, agree with 
                             k_odd_heads, k_key_width);
   std::vector<double> k = tensors::numbers(2, k_rising_keys * k_odd_heads * k_key_width);
   for (std::size_t i = 0; i < k.size(); ++i) {
-    // Rows of logits rise by 0.02 a key, and by 100 at key 500.
+    // Rows of logits rise by 0.05 a key, and by 100 at key 500.
     const auto key = static_cast<double>(i / (k_odd_heads * k_key_width));
-    k[i] += (0.02 * key + (key < 500 ? 0.0 : 100.0)) / (0.37 * k_key_width);
+    k[i] += (0.05 * key + (key < 500 ? 0.0 : 100.0)) / (0.37 * k_key_width);
   }
   problem.k = tensors::view(k, k_rising_keys, k_odd_heads, k_key_width);
   for (const Precision precision : {Precision::f64, Precision::f32}) {
