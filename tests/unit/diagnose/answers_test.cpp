@@ -25,13 +25,7 @@ TEST_CASE("bugs that do the same to every row are all named") {
 TEST_CASE("scales that a poor fit does not tell apart are all named, those that a good one does "
           "are not") {
   // 512^-1/2 · m² is 2.7 % below 192^-1/2: some two standard errors of a fit to nearly flat logits.
-  Settings settings;
-  settings.nope = 128;
-  settings.rope = 64;
-  settings.latent = 512;
-  settings.mscale = 1.2608037;
-  settings.lse = false;
-  settings.spread = 0.006;
+  Settings settings = nearly_flat_deepseek_v2();
   CHECK(all_of(diagnosed(simulate(settings, "scale.mscale_omitted")))
         == std::vector<std::string>{"scale.mscale_omitted", "scale.kv_lora_width"});
   settings.spread = 0.02;

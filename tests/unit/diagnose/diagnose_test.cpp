@@ -222,13 +222,7 @@ TEST_CASE("out in float32 of a kernel that rounds probabilities to bf16 tells it
 
 TEST_CASE("of scales that a poor fit does not tell apart the nearest comes first") {
   // 576^-1/2 · m² is 8 % below 192^-1/2 here: six standard errors of a fit to nearly flat logits.
-  Settings settings;
-  settings.nope = 128;
-  settings.rope = 64;
-  settings.latent = 512;
-  settings.mscale = 1.2608037;
-  settings.spread = 0.006;
-  settings.lse = false;
+  Settings settings = nearly_flat_deepseek_v2();
   for (unsigned seed = 1; seed < 4; ++seed) {
     settings.seed = seed;
     const auto report = diagnosed(simulator::simulate(settings, "scale.mscale_omitted"));

@@ -14,15 +14,33 @@
 /// What the diagnosis says of a simulated capture.
 namespace simulator {
 
-inline mla_scale::diagnose::Report diagnosed(const Simulation& simulation, int threads = 0,
-                                             const mla_scale::diagnose::Options& options = {}) {
+/// The capture as the reference sees it, with the expected scale.
+inline mla_scale::reference::Problem posed(const Simulation& simulation) {
   auto problem = mla_scale::reference::make_problem(
       simulation.capture, mla_scale::reference::Form::expanded,
       simulation.expectation.softmax_scale, simulation.expectation.geometry.qk_rope_head_dim);
   REQUIRE(problem);
-  problem->threads = threads;
+  return std::move(*problem);
+}
+
+/// The widths of DeepSeek-V2, and logits so nearly flat that out hardly tells their scale.
+inline Settings nearly_flat_deepseek_v2() {
+  Settings settings;
+  settings.nope = 128;
+  settings.rope = 64;
+  settings.latent = 512;
+  settings.mscale = 1.2608037; // 0.1 · 0.707 · ln 40 + 1
+  settings.lse = false;
+  settings.spread = 0.006;
+  return settings;
+}
+
+inline mla_scale::diagnose::Report diagnosed(const Simulation& simulation, int threads = 0,
+                                             const mla_scale::diagnose::Options& options = {}) {
+  auto problem = posed(simulation);
+  problem.threads = threads;
   auto report =
-      mla_scale::diagnose::diagnose(*problem, simulation.capture, simulation.expectation, options);
+      mla_scale::diagnose::diagnose(problem, simulation.capture, simulation.expectation, options);
   REQUIRE(report);
   return std::move(*report);
 }

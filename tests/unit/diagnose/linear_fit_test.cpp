@@ -1,11 +1,14 @@
-#include "simulator.hpp"
+#include "diagnosed.hpp"
 
 #include <mla_scale/diagnose/linear_fit.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <optional>
 #include <string>
 #include <support/catch.hpp>
+#include <utility>
 #include <vector>
 
 // Newton's method: with the right derivatives one step from a distance d of the minimum ends at a
@@ -44,35 +47,55 @@ double distance(const Factors& factors) {
       {std::abs(factors.nope - 1.0), std::abs(factors.rope - 1.0), std::abs(factors.gain - 1.0)});
 }
 
+/// A capture and what a fit reads of it: every row, and the kernel that was expected.
+class Fitted {
+public:
+  explicit Fitted(const simulator::Simulation& simulation)
+      : m_sample(sampled(simulation)),
+        m_predictor(m_sample, diagnose::noise_of(simulation.capture, false)) {
+    m_mechanism.scale = simulation.expectation.softmax_scale;
+    m_rows.resize(m_sample.rows.size());
+    std::iota(m_rows.begin(), m_rows.end(), std::size_t{0});
+  }
+
+  [[nodiscard]] std::optional<diagnose::LinearFit> fit(FitSource source,
+                                                       const diagnose::FitDirections& directions,
+                                                       const Factors& start,
+                                                       int iterations = 25) const {
+    return diagnose::fit_factors(m_predictor, m_mechanism, m_rows, source, directions, start,
+                                 iterations);
+  }
+
+private:
+  static diagnose::Sample sampled(const simulator::Simulation& simulation) {
+    const auto problem = simulator::posed(simulation);
+    auto sample =
+        diagnose::make_sample(problem, simulation.capture,
+                              diagnose::choose_rows(problem, simulation.capture.heads, 100'000));
+    REQUIRE(sample);
+    return std::move(*sample);
+  }
+
+  diagnose::Sample m_sample;
+  diagnose::Predictor m_predictor;
+  diagnose::Mechanism m_mechanism;
+  std::vector<std::size_t> m_rows;
+};
+
 } // namespace
 
 TEST_CASE("one step of a fit squares the distance to the minimum, along every direction") {
   simulator::Settings settings;
   settings.dtype = tensor::Dtype::f32;
   settings.wide_output = true;
-  const auto simulation = simulator::simulate(settings, "healthy");
-  const auto problem = reference::make_problem(simulation.capture, reference::Form::expanded,
-                                               simulation.expectation.softmax_scale,
-                                               simulation.expectation.geometry.qk_rope_head_dim);
-  REQUIRE(problem);
-  const auto sample = diagnose::make_sample(*problem, simulation.capture,
-                                            diagnose::choose_rows(*problem, 3, 100'000));
-  REQUIRE(sample);
-  const diagnose::Predictor predictor(*sample, diagnose::noise_of(simulation.capture, false));
-  diagnose::Mechanism mechanism;
-  mechanism.scale = simulation.expectation.softmax_scale;
-  std::vector<std::size_t> rows;
-  for (std::size_t at = 0; at < sample->rows.size(); ++at) {
-    rows.push_back(at);
-  }
+  const Fitted fitted(simulator::simulate(settings, "healthy"));
   for (const Direction& direction : all_directions()) {
     for (const FitSource source : {FitSource::out, FitSource::lse}) {
       if (source == FitSource::lse && direction.moves_out_alone) {
         continue; // lse does not depend on the gain of out
       }
       INFO(direction.name << " from " << (source == FitSource::out ? "out" : "lse"));
-      const auto fit = diagnose::fit_factors(predictor, mechanism, rows, source, direction.columns,
-                                             direction.start, 1);
+      const auto fit = fitted.fit(source, direction.columns, direction.start, 1);
       REQUIRE(fit);
       CHECK(distance(fit->factors) < 0.02 * k_distance);
     }
@@ -89,21 +112,8 @@ TEST_CASE("a scale fitted from out is off by less than three of its errors, howe
     double squares = 0.0;
     constexpr unsigned k_captures = 60;
     for (settings.seed = 1; settings.seed <= k_captures; ++settings.seed) {
-      const auto simulation = simulator::simulate(settings, "healthy");
-      const auto problem = reference::make_problem(
-          simulation.capture, reference::Form::expanded, simulation.expectation.softmax_scale,
-          simulation.expectation.geometry.qk_rope_head_dim);
-      REQUIRE(problem);
-      const auto sample = diagnose::make_sample(*problem, simulation.capture,
-                                                diagnose::choose_rows(*problem, 1, 100'000));
-      REQUIRE(sample);
-      const diagnose::Predictor predictor(*sample, diagnose::noise_of(simulation.capture, false));
-      diagnose::Mechanism mechanism;
-      mechanism.scale = simulation.expectation.softmax_scale;
-      std::vector<std::size_t> rows(sample->rows.size());
-      std::iota(rows.begin(), rows.end(), std::size_t{0});
-      const auto fit = diagnose::fit_factors(predictor, mechanism, rows, FitSource::out,
-                                             diagnose::along_scale(), {});
+      const Fitted fitted(simulator::simulate(settings, "healthy"));
+      const auto fit = fitted.fit(FitSource::out, diagnose::along_scale(), {});
       REQUIRE(fit);
       const double errors = (fit->factors.nope - 1.0) / fit->standard_errors.front();
       INFO(queries << " rows, seed " << settings.seed);

@@ -6,8 +6,10 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <random>
 #include <support/catch.hpp>
+#include <utility>
 #include <vector>
 
 // What a healthy kernel leaves, measured with roundings of the tests' own.
@@ -17,46 +19,51 @@ using namespace simulator;
 
 namespace {
 
-/// The view's numbers as bf16, to nearest.
-tensor::View3 as_bf16(const tensor::View3& view) {
-  auto bits = std::make_shared<std::vector<std::uint16_t>>();
+std::vector<double> numbers_of(const tensor::View3& view) {
+  std::vector<double> numbers;
   for (std::int64_t token = 0; token < view.tokens; ++token) {
     for (std::int64_t head = 0; head < view.heads; ++head) {
       for (std::int64_t column = 0; column < view.width; ++column) {
-        const auto single =
-            static_cast<float>(round_to(tensor::Dtype::bf16, view.at(token, head, column)));
-        std::uint32_t word = 0;
-        std::memcpy(&word, &single, sizeof word);
-        bits->push_back(static_cast<std::uint16_t>(word >> 16U));
+        numbers.push_back(view.at(token, head, column));
       }
     }
   }
+  return numbers;
+}
+
+/// The view with other numbers in the places of its own.
+template <class Number>
+tensor::View3 with_numbers(const tensor::View3& view, tensor::Dtype dtype,
+                           std::vector<Number> numbers) {
+  const auto held = std::make_shared<std::vector<Number>>(std::move(numbers));
   auto tensor = std::make_shared<tensor::Tensor>(*view.tensor);
-  tensor->dtype = tensor::Dtype::bf16;
-  tensor->data = reinterpret_cast<const std::byte*>(bits->data());
-  tensor->owner = bits;
+  tensor->dtype = dtype;
+  tensor->data = reinterpret_cast<const std::byte*>(held->data());
+  tensor->owner = held;
   tensor::View3 result = view;
   result.tensor = tensor;
   return result;
 }
 
+/// The view's numbers as bf16, to nearest.
+tensor::View3 as_bf16(const tensor::View3& view) {
+  std::vector<std::uint16_t> bits;
+  for (const double number : numbers_of(view)) {
+    const auto single = static_cast<float>(round_to(tensor::Dtype::bf16, number));
+    std::uint32_t word = 0;
+    std::memcpy(&word, &single, sizeof word);
+    bits.push_back(static_cast<std::uint16_t>(word >> 16U));
+  }
+  return with_numbers(view, tensor::Dtype::bf16, std::move(bits));
+}
+
 /// Thirds of the view's numbers in float64, which no float32 holds.
 tensor::View3 thirds(const tensor::View3& view) {
-  auto numbers = std::make_shared<std::vector<double>>();
-  for (std::int64_t token = 0; token < view.tokens; ++token) {
-    for (std::int64_t head = 0; head < view.heads; ++head) {
-      for (std::int64_t column = 0; column < view.width; ++column) {
-        numbers->push_back(view.at(token, head, column) / 3.0);
-      }
-    }
+  auto numbers = numbers_of(view);
+  for (double& number : numbers) {
+    number /= 3.0;
   }
-  auto tensor = std::make_shared<tensor::Tensor>(*view.tensor);
-  tensor->dtype = tensor::Dtype::f64;
-  tensor->data = reinterpret_cast<const std::byte*>(numbers->data());
-  tensor->owner = numbers;
-  tensor::View3 result = view;
-  result.tensor = tensor;
-  return result;
+  return with_numbers(view, tensor::Dtype::f64, std::move(numbers));
 }
 
 } // namespace

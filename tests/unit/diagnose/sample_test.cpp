@@ -1,4 +1,4 @@
-#include "simulator.hpp"
+#include "diagnosed.hpp"
 
 #include <mla_scale/diagnose/sample.hpp>
 
@@ -8,18 +8,6 @@
 #include <vector>
 
 using namespace mla_scale;
-
-namespace {
-
-reference::Problem posed(const simulator::Simulation& simulation) {
-  auto problem = reference::make_problem(simulation.capture, reference::Form::expanded,
-                                         simulation.expectation.softmax_scale,
-                                         simulation.expectation.geometry.qk_rope_head_dim);
-  REQUIRE(problem);
-  return std::move(*problem);
-}
-
-} // namespace
 
 TEST_CASE("the first and the last row of every sequence are looked at, however small the budget") {
   simulator::Settings settings;
