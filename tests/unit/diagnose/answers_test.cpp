@@ -54,6 +54,15 @@ TEST_CASE("a sink that takes half a percent is named, though without it little i
   CHECK(number(report.findings.front(), "sink") == Approx(std::log(1.0 / 3.0)).margin(0.1));
 }
 
+TEST_CASE("a sink is found in values of one number") {
+  Settings settings;
+  settings.lse = false;
+  settings.value = 1;
+  const auto report = diagnosed(simulate(settings, "softmax.sink:common"));
+  REQUIRE(first_of(report) == "softmax.sink");
+  CHECK(number(report.findings.front(), "sink") == Approx(1.5).margin(0.1));
+}
+
 TEST_CASE("a capture of lse alone is diagnosed") {
   auto wrong = simulate({}, "scale.latent_width");
   wrong.capture.out.reset();

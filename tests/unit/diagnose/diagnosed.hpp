@@ -52,7 +52,9 @@ inline std::string first_of(const mla_scale::diagnose::Report& report) {
   return report.findings.front().id;
 }
 
-inline double number(const mla_scale::diagnose::Finding& finding, const std::string& name) {
+/// Of a finding, or of a part of a candidate.
+template <class Found>
+double number(const Found& finding, const std::string& name) {
   for (const auto& parameter : finding.parameters) {
     if (parameter.name == name) {
       if (const auto* value = std::get_if<double>(&parameter.value)) {

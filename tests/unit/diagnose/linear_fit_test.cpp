@@ -1,14 +1,12 @@
-#include "diagnosed.hpp"
+#include "examined.hpp"
 
 #include <mla_scale/diagnose/linear_fit.hpp>
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <optional>
 #include <string>
 #include <support/catch.hpp>
-#include <utility>
 #include <vector>
 
 // Newton's method: with the right derivatives one step from a distance d of the minimum ends at a
@@ -47,40 +45,13 @@ double distance(const Factors& factors) {
       {std::abs(factors.nope - 1.0), std::abs(factors.rope - 1.0), std::abs(factors.gain - 1.0)});
 }
 
-/// A capture and what a fit reads of it: every row, and the kernel that was expected.
-class Fitted {
-public:
-  explicit Fitted(const simulator::Simulation& simulation)
-      : m_sample(sampled(simulation)),
-        m_predictor(m_sample, diagnose::noise_of(simulation.capture, false)) {
-    m_mechanism.scale = simulation.expectation.softmax_scale;
-    m_rows.resize(m_sample.rows.size());
-    std::iota(m_rows.begin(), m_rows.end(), std::size_t{0});
-  }
-
-  [[nodiscard]] std::optional<diagnose::LinearFit> fit(FitSource source,
-                                                       const diagnose::FitDirections& directions,
-                                                       const Factors& start,
-                                                       int iterations = 25) const {
-    return diagnose::fit_factors(m_predictor, m_mechanism, m_rows, source, directions, start,
-                                 iterations);
-  }
-
-private:
-  static diagnose::Sample sampled(const simulator::Simulation& simulation) {
-    const auto problem = simulator::posed(simulation);
-    auto sample =
-        diagnose::make_sample(problem, simulation.capture,
-                              diagnose::choose_rows(problem, simulation.capture.heads, 100'000));
-    REQUIRE(sample);
-    return std::move(*sample);
-  }
-
-  diagnose::Sample m_sample;
-  diagnose::Predictor m_predictor;
-  diagnose::Mechanism m_mechanism;
-  std::vector<std::size_t> m_rows;
-};
+std::optional<diagnose::LinearFit> fit(const simulator::Examined& examined, FitSource source,
+                                       const diagnose::FitDirections& directions,
+                                       const Factors& start, int iterations = 25) {
+  const auto& context = examined.context;
+  return diagnose::fit_factors(context.predictor, context.reference, context.rows, source,
+                               directions, start, iterations);
+}
 
 } // namespace
 
@@ -88,16 +59,16 @@ TEST_CASE("one step of a fit squares the distance to the minimum, along every di
   simulator::Settings settings;
   settings.dtype = tensor::Dtype::f32;
   settings.wide_output = true;
-  const Fitted fitted(simulator::simulate(settings, "healthy"));
+  const simulator::Examined examined(simulator::simulate(settings, "healthy"));
   for (const Direction& direction : all_directions()) {
     for (const FitSource source : {FitSource::out, FitSource::lse}) {
       if (source == FitSource::lse && direction.moves_out_alone) {
         continue; // lse does not depend on the gain of out
       }
       INFO(direction.name << " from " << (source == FitSource::out ? "out" : "lse"));
-      const auto fit = fitted.fit(source, direction.columns, direction.start, 1);
-      REQUIRE(fit);
-      CHECK(distance(fit->factors) < 0.02 * k_distance);
+      const auto found = fit(examined, source, direction.columns, direction.start, 1);
+      REQUIRE(found);
+      CHECK(distance(found->factors) < 0.02 * k_distance);
     }
   }
 }
@@ -112,14 +83,35 @@ TEST_CASE("a scale fitted from out is off by less than three of its errors, howe
     double squares = 0.0;
     constexpr unsigned k_captures = 60;
     for (settings.seed = 1; settings.seed <= k_captures; ++settings.seed) {
-      const Fitted fitted(simulator::simulate(settings, "healthy"));
-      const auto fit = fitted.fit(FitSource::out, diagnose::along_scale(), {});
-      REQUIRE(fit);
-      const double errors = (fit->factors.nope - 1.0) / fit->standard_errors.front();
+      const simulator::Examined examined(simulator::simulate(settings, "healthy"));
+      const auto found = fit(examined, FitSource::out, diagnose::along_scale(), {});
+      REQUIRE(found);
+      const double errors = (found->factors.nope - 1.0) / found->standard_errors.front();
       INFO(queries << " rows, seed " << settings.seed);
       CHECK(std::abs(errors) < 3.0);
       squares += errors * errors;
     }
     CHECK(std::sqrt(squares / k_captures) < 1.0);
   }
+}
+
+TEST_CASE("the error of a fit is that of rows which do not see themselves") {
+  // Four rows of one key, whose lse is its logit x: captured x · (1 ± 0.001). Each pulls by 0.001,
+  // 4/3 of it without its own part: the variance is 4 · (0.001 · 4/3)² / 4², times the square of
+  // few_rows_factor(3).
+  simulator::Settings settings;
+  settings.heads = 1;
+  settings.queries = 1;
+  simulator::Examined examined(simulator::simulate(settings, "healthy"));
+  auto& rows = examined.sample.rows;
+  rows.assign(4, rows.front());
+  const double logit = examined.predictor.predict(examined.context.reference, rows.front()).lse;
+  for (std::size_t at = 0; at < rows.size(); ++at) {
+    rows[at].lse = logit * (at % 2 == 0 ? 1.001 : 0.999);
+  }
+  examined.context.rows = {0, 1, 2, 3};
+  const auto found = fit(examined, FitSource::lse, diagnose::along_scale(), {});
+  REQUIRE(found);
+  const double expected = (1.0 + 2.5 / 3 + 5.75 / 9) * std::sqrt(4.0) * (0.001 * 4 / 3) / 4.0;
+  CHECK(found->standard_errors.front() == Approx(expected).epsilon(1e-2));
 }
