@@ -66,58 +66,52 @@ TEST_CASE("the numbers of a finding are those that were injected") {
   // fits.
   struct Injected {
     const char* bug;
-    const char* parameter;
-    double value;
+    std::map<std::string, double> parameters;
   };
   const Injected all[] = {
-      {"scale.other:context", "ratio", 0.688}, // 0.7 % from ln 2
-      {"scale.other:new_tokens", "ratio", 1.25},
-      {"rope.magnitude", "cos_sin_factor", 1.37},
-      {"rope.positions_shifted", "shift", 1.0},
-      {"lse.base2", "factor", 1.0 / std::log(2.0)},
-      {"lse.base2:declared", "factor", std::log(2.0)},
-      {"lse.max_export", "exported_scale", 1.0 / std::sqrt(48.0)},
-      {"lse.max_export:sum", "of_max", 1.0},
-      {"lse.max_export:sum", "of_log_sum", 1.0 / std::log(2.0)},
-      {"merge.base2", "boundary", 24.0},
-      {"merge.base2", "slope", 1.0 / std::log(2.0)},
-      {"merge.average:chunks", "chunk", 11.0},
-      {"mask.off_by_one_long:more", "offset", 3.0},
-      {"mask.off_by_one_short", "offset", -1.0},
-      {"mask.window", "window", 13.0},
-      {"pages.missing", "first_key", 8.0},
-      {"pages.missing", "last_key", 15.0},
-      {"pages.missing:zeros", "last_key", 15.0},
-      {"pages.duplicated", "source_page", 3.0},
-      {"pages.duplicated:twice", "first_key", 8.0},
-      {"pages.duplicated:shifted", "first_key", 16.0},
-      {"softmax.sink:common", "sink", 1.5},
-      {"softmax.padding_lanes", "lanes", 17.0},
-      {"softmax.padding_lanes:tile", "tile", 32.0},
-      {"temperature.by_position", "beta", 0.1},
-      {"temperature.by_position", "original_length", 16.0},
-      {"value.gain", "gain", 0.5},
-      {"latent.gain", "gain", 1.5},
-      {"latent.gain:keys", "gain", 1.5},
-      {"output.stride", "written_width", 48.0},
-      {"tail.uninitialised", "first_row", 43.0},
-      {"tail.uninitialised:nan", "first_row", 43.0},
-      {"tail.uninitialised:columns", "first_column", 20.0},
-      {"output.nan", "nan", 1.0},
-      {"output.nan", "inf", 0.0},
-      {"output.nan", "first_row", 11.0},
-      {"output.nan:infinite", "nan", 0.0},
-      {"output.nan:infinite", "inf", 1.0},
+      {"scale.other:context", {{"ratio", 0.688}}}, // 0.7 % from ln 2
+      {"scale.other:new_tokens", {{"ratio", 1.25}}},
+      {"rope.magnitude", {{"cos_sin_factor", 1.37}}},
+      {"rope.positions_shifted", {{"shift", 1.0}}},
+      {"lse.base2", {{"factor", 1.0 / std::log(2.0)}}},
+      {"lse.base2:declared", {{"factor", std::log(2.0)}}},
+      {"lse.max_export", {{"exported_scale", 1.0 / std::sqrt(48.0)}}},
+      {"lse.max_export:sum", {{"of_max", 1.0}, {"of_log_sum", 1.0 / std::log(2.0)}}},
+      {"merge.base2", {{"boundary", 24.0}, {"slope", 1.0 / std::log(2.0)}}},
+      {"merge.average:chunks", {{"chunk", 11.0}}},
+      {"mask.off_by_one_long:more", {{"offset", 3.0}}},
+      {"mask.off_by_one_short", {{"offset", -1.0}}},
+      {"mask.window", {{"window", 13.0}}},
+      {"pages.missing", {{"first_key", 8.0}, {"last_key", 15.0}}},
+      {"pages.missing:zeros", {{"last_key", 15.0}}},
+      {"pages.duplicated", {{"source_page", 3.0}}},
+      {"pages.duplicated:twice", {{"first_key", 8.0}}},
+      {"pages.duplicated:shifted", {{"first_key", 16.0}}},
+      {"softmax.sink:common", {{"sink", 1.5}}},
+      {"softmax.padding_lanes", {{"lanes", 17.0}}},
+      {"softmax.padding_lanes:tile", {{"tile", 32.0}}},
+      {"temperature.by_position", {{"beta", 0.1}, {"original_length", 16.0}}},
+      {"value.gain", {{"gain", 0.5}}},
+      {"latent.gain", {{"gain", 1.5}}},
+      {"latent.gain:keys", {{"gain", 1.5}}},
+      {"output.stride", {{"written_width", 48.0}}},
+      {"tail.uninitialised", {{"first_row", 43.0}}},
+      {"tail.uninitialised:nan", {{"first_row", 43.0}}},
+      {"tail.uninitialised:columns", {{"first_column", 20.0}}},
+      {"output.nan", {{"nan", 1.0}, {"inf", 0.0}, {"first_row", 11.0}}},
+      {"output.nan:infinite", {{"nan", 0.0}, {"inf", 1.0}}},
   };
   Settings settings;
   settings.prefix = 24;
   for (const auto& injected : all) {
     const std::string bug = injected.bug;
-    INFO(bug << ": " << injected.parameter);
     const auto report = diagnosed(simulator::simulate(settings, bug));
+    INFO(bug);
     REQUIRE(first_of(report) == bug.substr(0, bug.find(':')));
-    CHECK(number(report.findings.front(), injected.parameter)
-          == Approx(injected.value).epsilon(5e-3).margin(1e-12));
+    for (const auto& [name, value] : injected.parameters) {
+      INFO(name);
+      CHECK(number(report.findings.front(), name) == Approx(value).epsilon(5e-3).margin(1e-12));
+    }
   }
 }
 
@@ -315,8 +309,8 @@ TEST_CASE("noise that is no known bug stays unexplained") {
 TEST_CASE("the diagnosis is the same to the last bit whatever the number of threads") {
   Settings settings;
   settings.prefix = 24;
-  for (const char* bug : {"scale.other", "rope.interleave_swapped", "merge.base2",
-                          "scale.mscale_omitted+mask.off_by_one_long"}) {
+  // Of these all proposers are asked, and of the second compositions too.
+  for (const char* bug : {"rope.interleave_swapped", "scale.mscale_omitted+mask.off_by_one_long"}) {
     const auto simulation = simulator::simulate(settings, bug);
     const auto one = diagnosed(simulation, 1);
     const auto several = diagnosed(simulation, 3);
