@@ -69,7 +69,8 @@ double number(const Found& finding, const std::string& name) {
   return 0.0;
 }
 
-inline std::string text(const mla_scale::diagnose::Finding& finding, const std::string& name) {
+template <class Found>
+std::string text(const Found& finding, const std::string& name) {
   for (const auto& parameter : finding.parameters) {
     if (const auto* value = std::get_if<std::string>(&parameter.value);
         value != nullptr && parameter.name == name) {

@@ -59,6 +59,14 @@ TEST_CASE("what rounding does to a fit from out counts in its error, lse has non
   CHECK(error() >= 2e-3);
 }
 
+TEST_CASE("the residual of a finding is that of out, lse's only where there is no out") {
+  auto simulation = simulate({}, "scale.latent_width");
+  CHECK(diagnosed(simulation).findings.front().residual_ratio == Approx(1.0).epsilon(0.1));
+  simulation.capture.out.reset();
+  // Of what a float32 lse may be off by, the simulated one is by rounding alone.
+  CHECK(diagnosed(simulation).findings.front().residual_ratio < 0.2);
+}
+
 TEST_CASE("columns of a tail are told by first and last") {
   const auto report = diagnosed(simulate({}, "tail.uninitialised:columns")); // of 24
   CHECK(says(report.findings.front().evidence, "columns 20..23 of out"));

@@ -263,6 +263,11 @@ void slight_sink_of_all_heads(Kernel& kernel, After& /*after*/) {
   kernel.lanes = [](std::size_t) { return 1.0 / 3.0; };
 }
 
+/// So far above every logit that hardly anything is left.
+void large_sink_of_all_heads(Kernel& kernel, After& /*after*/) {
+  kernel.lanes = [](std::size_t) { return std::exp(11.5); };
+}
+
 void last_tile_filled(Kernel& kernel, After& /*after*/) {
   kernel.lanes = [prefix = kernel.prefix()](std::size_t i) {
     return static_cast<double>((32 - (i + prefix + 1) % 32) % 32);
@@ -428,6 +433,7 @@ bool apply_variant(Kernel& kernel, const std::string& bug, After& after) {
       {"pages.duplicated:twice", page_counts_twice},
       {"pages.duplicated:shifted", page_repeated},
       {"softmax.sink:common", sink_of_all_heads},
+      {"softmax.sink:large", large_sink_of_all_heads},
       {"softmax.sink:slight", slight_sink_of_all_heads},
       {"softmax.padding_lanes:tile", last_tile_filled},
       {"softmax.padding_lanes:masked", masked_keys_of_logit_0},
