@@ -1,94 +1,20 @@
 #include <mla_scale/compare/floor.hpp>
+#include <mla_scale/compare/kernel_softmax.hpp>
 #include <mla_scale/compare/value_average.hpp>
 #include <mla_scale/core/parallel.hpp>
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
+#include <functional>
 #include <span>
+#include <utility>
 
 namespace mla_scale::compare {
 namespace {
 
-using reference::Form;
 using reference::Problem;
 
-/// What one level does on the way.
-struct Recipe {
-  InputRounding input;
-  Rounding product = Rounding::none;     // of <q, k>
-  Rounding logit = Rounding::none;       // of scale · <q, k>
-  Rounding probability = Rounding::none; // of exp(logit - maximum)
-  Rounding normalised = Rounding::none;  // of probabilities that sum to 1
-  bool sums_rounded = false;             // the probabilities as they were rounded
-  double probability_gain = 1.0;         // kernels shift the exponent to use the format's range
-};
-
-Recipe recipe_for(Level level, const ComputeDtypes& dtypes, Form form) {
-  const Rounding compute = dtypes.compute();
-  Recipe recipe;
-  if (level == Level::exact) {
-    return recipe;
-  }
-  if (level == Level::tf32 || level == Level::tf32_cut) {
-    const Rounding rounding = level == Level::tf32 ? Rounding::tf32 : Rounding::tf32_cut;
-    recipe.input = {rounding, rounding, rounding, Rounding::none};
-    recipe.probability = rounding;
-    return recipe;
-  }
-  // What is computed from the latent is stored in the dtype before the kernel sees it.
-  if (form == Form::latent) {
-    recipe.input.key = compute;
-    recipe.input.value = compute;
-  } else if (form == Form::absorbed) {
-    recipe.input.query = compute;
-    recipe.input.average = compute;
-  }
-  recipe.probability = compute;
-  if (level == Level::rounded_query) {
-    recipe.input.query = compute;
-  } else if (level == Level::fp8) {
-    recipe.probability = Rounding::e4m3;
-    recipe.probability_gain = 256.0;
-  } else if (level == Level::flash_cut) {
-    recipe.probability = compute == Rounding::f16 ? Rounding::f16_cut : Rounding::bf16_cut;
-  } else if (level == Level::rounded_sum) {
-    recipe.sums_rounded = true;
-  } else if (has_coarse_logits(level)) {
-    recipe.product = level == Level::eager ? compute : Rounding::none;
-    recipe.logit = compute;
-    recipe.normalised = compute;
-    recipe.probability = Rounding::none;
-  }
-  return recipe;
-}
-
-bool rounds_inputs(const InputRounding& rounding) {
-  return rounding.query != Rounding::none || rounding.key != Rounding::none;
-}
-
-/// Probabilities as weights of the values, and the lse, as the kernel of the recipe has them.
-double kernel_softmax(const RowSample& sample, double scale, const Recipe& recipe,
-                      double* weights) {
-  const std::size_t n = sample.nope.size();
-  double maximum = -std::numeric_limits<double>::infinity();
-  for (std::size_t j = 0; j < n; ++j) {
-    const double product = round_to(recipe.product, sample.nope[j] + sample.rope[j]);
-    weights[j] = round_to(recipe.logit, scale * product);
-    maximum = std::max(maximum, weights[j]);
-  }
-  double sum = 0.0;
-  for (std::size_t j = 0; j < n; ++j) {
-    const double weight = std::exp(weights[j] - maximum);
-    weights[j] =
-        round_to(recipe.probability, weight * recipe.probability_gain) / recipe.probability_gain;
-    sum += recipe.sums_rounded ? weights[j] : weight;
-  }
-  for (std::size_t j = 0; j < n; ++j) {
-    weights[j] = round_to(recipe.normalised, weights[j] / sum);
-  }
-  return maximum + std::log(sum);
-}
+const Recipe k_exact; // rounds nothing
 
 double largest_logit(const RowSample& sample, double scale) {
   double largest = 0.0;
@@ -96,64 +22,6 @@ double largest_logit(const RowSample& sample, double scale) {
     largest = std::max(largest, std::abs(scale * (sample.nope[j] + sample.rope[j])));
   }
   return largest;
-}
-
-/// Standard deviation of the scaled logits, weighted by their probabilities up to a factor.
-double spread_of_logits(const RowSample& sample, double scale, const double* probabilities) {
-  double total = 0.0;
-  double sum = 0.0;
-  double squares = 0.0;
-  for (std::size_t j = 0; j < sample.nope.size(); ++j) {
-    const double logit = scale * (sample.nope[j] + sample.rope[j]);
-    total += probabilities[j];
-    sum += probabilities[j] * logit;
-    squares += probabilities[j] * logit * logit;
-  }
-  const double mean = sum / total;
-  return std::sqrt(std::max(0.0, squares / total - mean * mean));
-}
-
-/// What a recipe's roundings do to an lse on average, so that a row whose simulated error is small
-/// by luck does not get a floor that no other kernel can meet: to first order the lse changes by
-/// Σ p_j · (change of logit j, and relative change of p_j where rounded ones are summed).
-double lse_noise(const RowSample& sample, double scale, const double* probabilities,
-                 const Recipe& recipe) {
-  const double of_logit =
-      std::hypot(rounding_spread(recipe.product), rounding_spread(recipe.logit));
-  // Probabilities within one step of each other all round alike: what that does is simulated.
-  const double of_sum = recipe.sums_rounded
-                            ? rounding_spread(recipe.probability)
-                                  * std::min(1.0, spread_of_logits(sample, scale, probabilities)
-                                                      / (2.0 * unit_roundoff(recipe.probability)))
-                            : 0.0;
-  // exp(0) of the largest logit is 1 and stays so.
-  const double largest = *std::max_element(probabilities, probabilities + sample.nope.size());
-  double sum = 0.0;
-  for (std::size_t j = 0; j < sample.nope.size(); ++j) {
-    const double logit = scale * (sample.nope[j] + sample.rope[j]) * of_logit;
-    const double inputs = sample.noise.empty() ? 0.0 : scale * sample.noise[j];
-    const double spread = std::hypot(logit, inputs, probabilities[j] < largest ? of_sum : 0.0);
-    sum += probabilities[j] * probabilities[j] * spread * spread;
-  }
-  return std::sqrt(sum);
-}
-
-/// What the exact softmax and that of a kernel say about one row.
-struct TwoSoftmaxes {
-  std::vector<double> weights; ///< [2, keys]: exact, the kernel's
-  double lse_error = 0.0;
-  double lse_noise = 0.0;
-};
-
-TwoSoftmaxes two_softmaxes(const RowSample& exact, const RowSample& kernel, double scale,
-                           const Recipe& recipe) {
-  const std::size_t n = exact.nope.size();
-  TwoSoftmaxes both;
-  both.weights.resize(2 * n);
-  const double exact_lse = kernel_softmax(exact, scale, {}, both.weights.data());
-  both.lse_error = kernel_softmax(kernel, scale, recipe, both.weights.data() + n) - exact_lse;
-  both.lse_noise = lse_noise(kernel, scale, both.weights.data(), recipe);
-  return both;
 }
 
 /// The error of a row's out over the size of the exact one; all 0 when that vanishes.
@@ -180,57 +48,150 @@ Along error_along(Rounding output, std::span<const double> kernel, std::span<con
   return along;
 }
 
-} // namespace
+/// Levels, by their place in a list, whose kernels see the same logits.
+struct SameLogits {
+  InputRounding input; ///< of which query and key count
+  std::vector<std::size_t> levels;
 
-Rounding probability_rounding(Level level, const ComputeDtypes& dtypes) {
-  const Recipe recipe = recipe_for(level, dtypes, Form::expanded);
-  return recipe.probability == Rounding::none ? recipe.normalised : recipe.probability;
+  [[nodiscard]] bool are_rounded() const {
+    return input.query != Rounding::none || input.key != Rounding::none;
+  }
+};
+
+std::vector<SameLogits> by_logits(const std::vector<Recipe>& recipes) {
+  std::vector<SameLogits> groups;
+  for (std::size_t level = 0; level < recipes.size(); ++level) {
+    const InputRounding& input = recipes[level].input;
+    auto same = std::find_if(groups.begin(), groups.end(), [&](const SameLogits& group) {
+      return group.input.query == input.query && group.input.key == input.key;
+    });
+    if (same == groups.end()) {
+      same = groups.insert(groups.end(), {input, {}});
+    }
+    same->levels.push_back(level);
+  }
+  return groups;
 }
 
-std::vector<RowFloor> simulate_floor(const Problem& problem, const std::vector<RowSample>& samples,
-                                     Level level, const ComputeDtypes& dtypes) {
-  const Recipe recipe = recipe_for(level, dtypes, problem.form);
-  std::vector<RowSample> rounded;
-  if (rounds_inputs(recipe.input)) {
-    std::vector<HeadRow> rows;
-    for (const RowSample& sample : samples) {
-      rows.emplace_back(sample.head, sample.row);
+/// The floors of several levels, filled in as their kernels are simulated.
+class Simulation {
+public:
+  Simulation(const Problem& problem, const std::vector<RowSample>& samples,
+             const std::vector<Level>& levels, const ComputeDtypes& dtypes)
+      : m_problem(problem), m_samples(samples), m_dtypes(dtypes),
+        m_floors(levels.size(), std::vector<RowFloor>(samples.size())) {
+    for (const Level level : levels) {
+      m_recipes.push_back(recipe_for(level, dtypes, problem.form));
     }
-    rounded = sample_logits(problem, rows, recipe.input);
   }
-  const std::vector<RowSample>& kernel_samples = rounded.empty() ? samples : rounded;
-  const double scale = problem.softmax_scale;
-  std::vector<TwoSoftmaxes> softmaxes(samples.size());
-  parallel_for(samples.size(), static_cast<unsigned>(problem.threads), [&](std::size_t i) {
-    softmaxes[i] = two_softmaxes(samples[i], kernel_samples[i], scale, recipe);
-  });
-  std::vector<std::span<const double>> weights(softmaxes.size());
-  for (std::size_t i = 0; i < weights.size(); ++i) {
-    weights[i] = softmaxes[i].weights;
-  }
-  const std::vector<double> both = average_values(problem, {}, samples, 2, weights);
-  std::vector<double> of_kernel; // where it rounds values as well
-  if (recipe.input.value != Rounding::none || recipe.input.average != Rounding::none) {
-    for (std::span<const double>& row : weights) {
-      row = row.subspan(row.size() / 2);
+
+  std::vector<std::vector<RowFloor>> run() {
+    m_exact = softmaxes(m_samples, k_exact);
+    for (const SameLogits& group : by_logits(m_recipes)) {
+      if (!group.are_rounded()) {
+        add_group(group.levels, m_samples);
+        continue;
+      }
+      std::vector<HeadRow> rows;
+      for (const RowSample& sample : m_samples) {
+        rows.emplace_back(sample.head, sample.row);
+      }
+      add_group(group.levels, sample_logits(m_problem, rows, group.input));
     }
-    of_kernel = average_values(problem, recipe.input, samples, 1, weights);
+    return std::move(m_floors);
   }
-  const Rounding output = rounding_of(dtypes.output);
-  const double sum_noise = tensor::is_float8(dtypes.input) ? 0x1p-12 : 0x1p-21;
-  const auto width = static_cast<std::size_t>(problem.v_width());
-  std::vector<RowFloor> floors(samples.size());
-  for (std::size_t i = 0; i < samples.size(); ++i) {
-    const double noise = sum_noise * (1.0 + largest_logit(samples[i], scale));
-    const std::span<const double> row = std::span(both).subspan(2 * width * i, 2 * width);
-    const std::span<const double> kernel =
-        of_kernel.empty() ? row.last(width) : std::span(of_kernel).subspan(width * i, width);
-    const Along along = error_along(output, kernel, row.first(width));
-    floors[i].out = along.exact > 0.0 ? std::hypot(along.error, noise) : 0.0;
-    floors[i].bias = along.bias;
-    floors[i].lse = std::max(std::hypot(softmaxes[i].lse_error, noise), softmaxes[i].lse_noise);
+
+private:
+  void each_sample(const std::function<void(std::size_t)>& body) const {
+    parallel_for(m_samples.size(), static_cast<unsigned>(m_problem.threads), body);
   }
-  return floors;
+
+  [[nodiscard]] std::vector<KernelSoftmax> softmaxes(const std::vector<RowSample>& samples,
+                                                     const Recipe& recipe) const {
+    std::vector<KernelSoftmax> found(samples.size());
+    each_sample([&](std::size_t i) { found[i] = {samples[i], m_problem.softmax_scale, recipe}; });
+    return found;
+  }
+
+  static ValueAverage average_of(const std::vector<KernelSoftmax>& softmaxes,
+                                 const InputRounding& input) {
+    return {input.value, input.average,
+            [&softmaxes](std::size_t sample, std::size_t first, std::span<double> weights) {
+              softmaxes[sample].weigh(first, weights);
+            }};
+  }
+
+  /// Simulates the kernels of levels that see these logits. Reads the values once.
+  void add_group(const std::vector<std::size_t>& levels, const std::vector<RowSample>& seen) {
+    std::vector<std::vector<KernelSoftmax>> kernels;
+    for (const std::size_t level : levels) {
+      kernels.push_back(softmaxes(seen, m_recipes[level]));
+    }
+    std::vector<ValueAverage> wanted;
+    if (m_exact_out.empty()) {
+      wanted.push_back(average_of(m_exact, {}));
+    }
+    for (std::size_t i = 0; i < levels.size(); ++i) {
+      wanted.push_back(average_of(kernels[i], m_recipes[levels[i]].input));
+    }
+    std::vector<std::vector<double>> averages = average_values(m_problem, m_samples, wanted);
+    if (m_exact_out.empty()) {
+      m_exact_out = std::move(averages.front());
+      averages.erase(averages.begin());
+    }
+    for (std::size_t i = 0; i < levels.size(); ++i) {
+      add_out(averages[i], m_floors[levels[i]]);
+    }
+    add_lse(levels, seen, kernels);
+  }
+
+  /// Float32 sums, of row i.
+  [[nodiscard]] double sum_noise(std::size_t i) const {
+    return (tensor::is_float8(m_dtypes.input) ? 0x1p-12 : 0x1p-21)
+           * (1.0 + largest_logit(m_samples[i], m_problem.softmax_scale));
+  }
+
+  void add_out(const std::vector<double>& kernel, std::vector<RowFloor>& floors) const {
+    const auto width = static_cast<std::size_t>(m_problem.v_width());
+    for (std::size_t i = 0; i < floors.size(); ++i) {
+      const Along along =
+          error_along(rounding_of(m_dtypes.output), std::span(kernel).subspan(width * i, width),
+                      std::span(m_exact_out).subspan(width * i, width));
+      floors[i].out = along.exact > 0.0 ? std::hypot(along.error, sum_noise(i)) : 0.0;
+      floors[i].bias = along.bias;
+    }
+  }
+
+  void add_lse(const std::vector<std::size_t>& levels, const std::vector<RowSample>& seen,
+               const std::vector<std::vector<KernelSoftmax>>& kernels) {
+    each_sample([&](std::size_t row) {
+      std::vector<double> probabilities(m_samples[row].nope.size());
+      m_exact[row].weigh(0, probabilities);
+      for (std::size_t i = 0; i < levels.size(); ++i) {
+        const double error = kernels[i][row].lse() - m_exact[row].lse();
+        const double noise =
+            lse_noise(seen[row], m_problem.softmax_scale, probabilities, m_recipes[levels[i]]);
+        m_floors[levels[i]][row].lse = std::max(std::hypot(error, sum_noise(row)), noise);
+      }
+    });
+  }
+
+  const Problem& m_problem;
+  const std::vector<RowSample>& m_samples;
+  ComputeDtypes m_dtypes;
+  std::vector<Recipe> m_recipes;
+  std::vector<std::vector<RowFloor>> m_floors; // [level][sample]
+  std::vector<KernelSoftmax> m_exact;
+  std::vector<double> m_exact_out; // [samples, v_head_dim]
+};
+
+} // namespace
+
+std::vector<std::vector<RowFloor>> simulate_floors(const Problem& problem,
+                                                   const std::vector<RowSample>& samples,
+                                                   const std::vector<Level>& levels,
+                                                   const ComputeDtypes& dtypes) {
+  return Simulation(problem, samples, levels, dtypes).run();
 }
 
 } // namespace mla_scale::compare

@@ -94,10 +94,12 @@ double distance_from(const LevelResult& result, const Evidence& evidence) {
 /// report says how far the capture is even from that.
 LevelResult choose_level(const Evidence& evidence, const std::vector<Level>& levels) {
   std::vector<LevelResult> results;
-  for (const Level level : levels) {
-    LevelResult result = test_level(evidence, level);
+  const std::vector<std::vector<RowFloor>> floors =
+      simulate_floors(evidence.problem, evidence.samples, levels, evidence.dtypes);
+  for (std::size_t i = 0; i < levels.size(); ++i) {
+    LevelResult result = test_level(evidence, levels[i], floors[i]);
     // Cutting leans to one side by a known amount: where out does not, its size means nothing.
-    if (level != Level::flash_cut || result.passed()) {
+    if (levels[i] != Level::flash_cut || result.passed()) {
       results.push_back(std::move(result));
     }
   }

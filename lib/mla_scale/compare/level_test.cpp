@@ -1,4 +1,5 @@
 #include <mla_scale/compare/level_test.hpp>
+#include <mla_scale/compare/recipe.hpp>
 #include <mla_scale/core/number.hpp>
 #include <mla_scale/core/text.hpp>
 #include <mla_scale/reference/key_blocks.hpp>
@@ -233,8 +234,10 @@ void TensorTest::test_rows() {
   }
   rows = within_memory(m_evidence.problem, std::move(rows));
   std::sort(rows.begin(), rows.end());
-  const std::vector<RowFloor> own = simulate_floor(
-      m_evidence.problem, sample_logits(m_evidence.problem, rows), m_level, m_evidence.dtypes);
+  const std::vector<RowFloor> own =
+      simulate_floors(m_evidence.problem, sample_logits(m_evidence.problem, rows), {m_level},
+                      m_evidence.dtypes)
+          .front();
   std::size_t bad = 0;
   const Suspect* worst = nullptr;
   double worst_ratio = 0.0;
@@ -456,11 +459,9 @@ double scale_allowance(Level level, const ComputeDtypes& dtypes, bool from_lse) 
   return 0.0;
 }
 
-LevelResult test_level(const Evidence& evidence, Level level) {
+LevelResult test_level(const Evidence& evidence, Level level, const std::vector<RowFloor>& floors) {
   LevelResult result;
   result.level = level;
-  const std::vector<RowFloor> floors =
-      simulate_floor(evidence.problem, evidence.samples, level, evidence.dtypes);
   const double lse_roundoff = unit_roundoff(rounding_of(evidence.lse_dtype));
   std::vector<double> out_floors;
   std::vector<double> lse_floors;

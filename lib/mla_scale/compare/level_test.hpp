@@ -43,7 +43,9 @@ struct LevelResult {
 [[nodiscard]] double scale_allowance(Level level, const ComputeDtypes& dtypes, bool from_lse);
 
 /// Errors against the floors of one level: by head, by position, by (head, position) cell and by
-/// row, and the two ways in which errors too small for that add up: a scale, and a gain.
-[[nodiscard]] LevelResult test_level(const Evidence& evidence, Level level);
+/// row, and the two ways in which errors too small for that add up: a scale, and a gain. `floors`:
+/// simulate_floors() of the level for the evidence's samples.
+[[nodiscard]] LevelResult test_level(const Evidence& evidence, Level level,
+                                     const std::vector<RowFloor>& floors);
 
 } // namespace mla_scale::compare

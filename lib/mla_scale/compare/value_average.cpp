@@ -13,6 +13,7 @@ namespace {
 
 using reference::KeyTiles;
 using reference::Problem;
+using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 /// Values of one head that are kept converted: 64 MiB.
 constexpr std::int64_t k_most_values = std::int64_t{8} << 20;
@@ -58,6 +59,50 @@ void add_weighted(const double* values, std::int64_t width, std::int64_t count,
   }
 }
 
+/// Averages [first, last) of those that are wanted, which round values alike: one product for all.
+struct Alike {
+  std::size_t first = 0;
+  std::size_t last = 0;
+  Rounding value = Rounding::none;
+  Matrix sums; ///< [samples · (last - first), value width]
+
+  [[nodiscard]] Eigen::Index row(std::size_t sample, std::size_t at) const {
+    return static_cast<Eigen::Index>(sample * (last - first) + at - first);
+  }
+};
+
+std::vector<Alike> rounded_alike(const std::vector<ValueAverage>& wanted, std::int64_t samples,
+                                 std::int64_t width) {
+  std::vector<Alike> groups;
+  for (std::size_t at = 0; at < wanted.size(); ++at) {
+    if (groups.empty() || groups.back().value != wanted[at].value) {
+      groups.push_back({at, at, wanted[at].value, {}});
+    }
+    groups.back().last = at + 1;
+  }
+  for (Alike& group : groups) {
+    group.sums.setZero(samples * static_cast<std::int64_t>(group.last - group.first), width);
+  }
+  return groups;
+}
+
+/// Weights of the walk's samples for the keys [first, first + tile), for all averages of a group:
+/// 0 for keys that a sample does not see.
+void weigh(const std::vector<ValueAverage>& wanted, const Alike& group,
+           const std::vector<RowSample>& samples, const KeyWalk& walk, std::int64_t first,
+           std::int64_t tile, Matrix& weights) {
+  const Eigen::Index begin = group.row(walk.first, group.first);
+  weights.setZero(group.row(walk.last, group.first) - begin, tile);
+  for (std::size_t i = walk.first; i < walk.last; ++i) {
+    const std::int64_t seen =
+        std::clamp(std::ssize(samples[i].nope) - first, std::int64_t{0}, tile);
+    for (std::size_t at = group.first; seen > 0 && at < group.last; ++at) {
+      double* const row = weights.row(group.row(i, at) - begin).data();
+      wanted[at].weigh(i, size(first), std::span(row, size(seen)));
+    }
+  }
+}
+
 std::int64_t value_width_of(const Problem& problem) {
   return problem.form == reference::Form::absorbed ? problem.kv_c->width : problem.v_width();
 }
@@ -75,35 +120,40 @@ std::vector<std::int64_t> sampled_heads(const std::vector<RowSample>& samples) {
 
 } // namespace
 
-std::vector<double> average_values(const Problem& problem, const InputRounding& rounding,
-                                   const std::vector<RowSample>& samples, std::int64_t count,
-                                   const std::vector<std::span<const double>>& weights) {
+std::vector<std::vector<double>> average_values(const Problem& problem,
+                                                const std::vector<RowSample>& samples,
+                                                const std::vector<ValueAverage>& wanted) {
   const std::int64_t width = value_width_of(problem);
   const std::int64_t v_width = problem.v_width();
-  std::vector<double> sums(samples.size() * size(count * width), 0.0);
-  std::vector<double> results(samples.size() * size(count * v_width));
+  std::vector<Alike> groups = rounded_alike(wanted, std::ssize(samples), width);
+  std::vector<std::vector<double>> results(wanted.size(),
+                                           std::vector<double>(samples.size() * size(v_width)));
   walk_keys(problem, samples, [&](KeyTiles<double>& tiles, const KeyWalk& walk) {
     std::vector<double> keys;
     std::vector<double> values;
+    std::vector<double> rounded;
+    Matrix weights;
     for (std::int64_t first = walk.begin; first < walk.end; first += k_tile_keys) {
       const std::int64_t tile = std::min(k_tile_keys, walk.end - first);
       load_values(tiles, samples[walk.first].first_key + first, tile, keys, values);
-      round_all(rounding.value, values);
-      for (std::size_t i = walk.first; i < walk.last; ++i) {
-        const std::int64_t seen = std::ssize(samples[i].nope);
-        add_weighted(values.data(), width, std::clamp(seen - first, std::int64_t{0}, tile),
-                     {weights[i].data() + first, seen, count},
-                     sums.data() + i * size(count * width));
+      for (Alike& group : groups) {
+        rounded = values;
+        round_all(group.value, rounded);
+        weigh(wanted, group, samples, walk, first, tile, weights);
+        group.sums.middleRows(group.row(walk.first, group.first), weights.rows()).noalias() +=
+            weights * Eigen::Map<const Matrix>(rounded.data(), tile, width);
       }
     }
     if (!walk.is_last) {
       return;
     }
-    for (std::size_t i = walk.first; i < walk.last; ++i) {
-      double* const sum = sums.data() + i * size(count * width);
-      round_all(rounding.average, std::span(sum, size(count * width)));
-      for (std::int64_t r = 0; r < count; ++r) {
-        tiles.finish(sum + r * width, results.data() + i * size(count * v_width) + r * v_width);
+    for (Alike& group : groups) {
+      for (std::size_t at = group.first; at < group.last; ++at) {
+        for (std::size_t i = walk.first; i < walk.last; ++i) {
+          double* const sum = group.sums.row(group.row(i, at)).data();
+          round_all(wanted[at].average, std::span(sum, size(width)));
+          tiles.finish(sum, results[at].data() + i * size(v_width));
+        }
       }
     }
   });

@@ -4,21 +4,29 @@
 #include <mla_scale/reference/key_tiles.hpp>
 #include <mla_scale/reference/problem.hpp>
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
 
 namespace mla_scale::compare {
 
-/// Σ_j weights[i][r·n + j] v_j for each sample i and r = 0 .. count - 1, n the number of keys that
-/// the sample sees: [samples, count, v_head_dim]. Reads the values once, by walk_keys().
-[[nodiscard]] std::vector<double>
-average_values(const reference::Problem& problem, const InputRounding& rounding,
-               const std::vector<RowSample>& samples, std::int64_t count,
-               const std::vector<std::span<const double>>& weights);
+/// One average that is wanted of every sample: Σ_j w_j v_j over the keys that it sees.
+struct ValueAverage {
+  Rounding value = Rounding::none;   ///< of v_j, also what W_UV made of a latent
+  Rounding average = Rounding::none; ///< absorbed form: of the average of latents, before W_UV
+  /// Puts w_first, w_first+1 ... of a sample into `weights`; called from several threads at a time.
+  std::function<void(std::size_t sample, std::size_t first, std::span<double> weights)> weigh;
+};
 
-/// The same for one sample after the other, as often as wanted: keeps one head's values converted
+/// [samples, v_head_dim] for each of `wanted`. Reads the values once, by walk_keys().
+[[nodiscard]] std::vector<std::vector<double>>
+average_values(const reference::Problem& problem, const std::vector<RowSample>& samples,
+               const std::vector<ValueAverage>& wanted);
+
+/// Averages of one sample after the other, as often as wanted: keeps one head's values converted
 /// while samples of that head follow each other, 64 MiB of them at most.
 class ValueAverager {
 public:

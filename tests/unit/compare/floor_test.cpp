@@ -1,6 +1,7 @@
 // Floors of rows of one or two keys, worked out by hand. Softmax of logits 0 and -d: weights 1 and
 // exp(-d) over their sum.
 #include "support/catch.hpp"
+#include "support/kernel.hpp"
 #include "support/tensors.hpp"
 
 #include <mla_scale/compare/floor.hpp>
@@ -56,7 +57,9 @@ reference::Problem latent_of_rank_one(reference::Form form, const std::vector<do
 
 std::vector<RowFloor> floors_of(const reference::Problem& problem, Level level,
                                 const ComputeDtypes& dtypes) {
-  return simulate_floor(problem, sample_logits(problem, sample_rows(problem, 100)), level, dtypes);
+  return simulate_floors(problem, sample_logits(problem, sample_rows(problem, 100)), {level},
+                         dtypes)
+      .front();
 }
 
 } // namespace
@@ -203,4 +206,29 @@ TEST_CASE("an absorbed kernel rounds the query that W_UK makes and the average o
   CHECK(query[0].lse
         == Approx(rounding_spread(Rounding::bf16) * std::hypot(1.0 + 0x1p-6, 0.5)).epsilon(1e-9));
   CHECK(query[0].out == Approx(k_sum_noise * (1.5 + x * x)).epsilon(1e-9));
+}
+
+TEST_CASE("floors of several levels at once are those of one level after the other", "[floor]") {
+  const kernel::Run run = kernel::inputs({40, 300, 3, 8, 4, 5});
+  auto problem = *reference::make_problem(run.capture(), reference::Form::expanded, 0.3, 4);
+  problem.threads = 2;
+  const auto samples = sample_logits(problem, sample_rows(problem, 50));
+  // Rounded queries see other logits than the rest; TF32 rounds values, fp8 shifts the exponent.
+  const std::vector<Level> levels = {Level::rounded_query, Level::exact,       Level::flash,
+                                     Level::tf32,          Level::rounded_sum, Level::fp8,
+                                     Level::flash_cut,     Level::eager,       Level::tf32_cut};
+  const auto together = simulate_floors(problem, samples, levels, k_exact_output_of_bf16);
+  REQUIRE(together.size() == levels.size());
+  for (std::size_t level = 0; level < levels.size(); ++level) {
+    const auto alone =
+        simulate_floors(problem, samples, {levels[level]}, k_exact_output_of_bf16).front();
+    REQUIRE(together[level].size() == samples.size());
+    for (std::size_t i = 0; i < samples.size(); ++i) {
+      INFO(to_string(levels[level]) << " " << i);
+      CHECK(together[level][i].out == Approx(alone[i].out).epsilon(1e-9).margin(1e-15));
+      CHECK(together[level][i].lse == Approx(alone[i].lse).epsilon(1e-9).margin(1e-15));
+      CHECK(together[level][i].bias == Approx(alone[i].bias).epsilon(1e-9).margin(1e-15));
+    }
+    CHECK((levels[level] == Level::exact || alone[20].out > 1e-5));
+  }
 }

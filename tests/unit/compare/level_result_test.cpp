@@ -68,7 +68,8 @@ struct RowsOfOneKey {
   [[nodiscard]] LevelResult tested(Level level = Level::exact) const {
     const PositionBuckets buckets(problem);
     return test_level(
-        {problem, errors, buckets, samples, dtypes, Dtype::f64, lse_fit, out_fit, spreads}, level);
+        {problem, errors, buckets, samples, dtypes, Dtype::f64, lse_fit, out_fit, spreads}, level,
+        simulate_floors(problem, samples, {level}, dtypes).front());
   }
 };
 

@@ -17,6 +17,13 @@ reference::Problem problem_of(const kernel::Run& run) {
   return *reference::make_problem(run.capture(), reference::Form::expanded, 0.1, run.shape.rope);
 }
 
+/// Averages with the samples' own products as weights: any numbers will do.
+ValueAverage by_nope(const std::vector<RowSample>& samples, Rounding value) {
+  return {value, {}, [&samples](std::size_t i, std::size_t first, std::span<double> weights) {
+            std::copy_n(samples[i].nope.data() + first, weights.size(), weights.data());
+          }};
+}
+
 } // namespace
 
 TEST_CASE("few rows are all sampled, many evenly with the first and the last", "[compare]") {
@@ -96,33 +103,33 @@ TEST_CASE("samples walked block by block are those of head after head", "[compar
   problem.threads = 2;
   const auto in_blocks = sample_logits(problem, rows, rounding);
   REQUIRE(by_head.size() == in_blocks.size());
-  std::vector<std::span<const double>> weights;
   for (std::size_t i = 0; i < by_head.size(); ++i) {
     CHECK(by_head[i].nope == in_blocks[i].nope);
     CHECK(by_head[i].rope == in_blocks[i].rope);
     CHECK(by_head[i].noise == in_blocks[i].noise);
-    weights.emplace_back(by_head[i].nope); // any numbers will do
   }
-  const auto averages = average_values(problem, rounding, in_blocks, 1, weights);
+  const std::vector<ValueAverage> wanted = {by_nope(by_head, Rounding::none),
+                                            by_nope(by_head, Rounding::e4m3)};
+  const auto averages = average_values(problem, in_blocks, wanted);
   problem.key_block = 0;
-  CHECK(average_values(problem, rounding, by_head, 1, weights) == averages);
-  REQUIRE(averages.size() == 5 * by_head.size());
+  CHECK(average_values(problem, by_head, wanted) == averages);
+  REQUIRE(averages.size() == 2);
+  REQUIRE(averages[0].size() == 5 * by_head.size());
+  CHECK(averages[0] != averages[1]); // of values as they are, and rounded
 }
 
 TEST_CASE("averages of many samples are those of one after the other", "[compare]") {
   const kernel::Run run = kernel::inputs({20, 300, 2, 3, 2, 4});
   const auto problem = problem_of(run);
   const auto samples = sample_logits(problem, sample_rows(problem, 10));
-  std::vector<std::span<const double>> weights;
-  for (const RowSample& sample : samples) {
-    weights.emplace_back(sample.nope);
-  }
-  const auto together = average_values(problem, {}, samples, 1, weights);
+  const std::vector<double> together =
+      average_values(problem, samples, {by_nope(samples, Rounding::none)}).front();
   ValueAverager averager(problem);
   for (std::size_t i = 0; i < samples.size(); ++i) {
-    const auto alone = averager.average(samples[i], 1, weights[i]);
-    CHECK(std::equal(alone.begin(), alone.end(),
-                     together.begin() + 4 * static_cast<std::ptrdiff_t>(i)));
+    const auto alone = averager.average(samples[i], 1, samples[i].nope);
+    for (std::size_t c = 0; c < 4; ++c) {
+      CHECK(together[4 * i + c] == Approx(alone[c]).epsilon(1e-12).margin(1e-12));
+    }
   }
 }
 
