@@ -100,15 +100,15 @@ std::int64_t affordable_heads(const Problem& problem) {
 
 } // namespace
 
-std::vector<std::int64_t> spread_evenly(const std::vector<std::int64_t>& heads,
+std::vector<std::int64_t> spread_evenly(const std::vector<std::int64_t>& indices,
                                         std::int64_t count) {
   const auto wanted = static_cast<std::size_t>(std::max(count, k_fewest_heads));
-  if (wanted >= heads.size()) {
-    return heads;
+  if (wanted >= indices.size()) {
+    return indices;
   }
   std::vector<std::int64_t> some;
   for (std::size_t i = 0; i < wanted; ++i) {
-    some.push_back(heads[i * (heads.size() - 1) / (wanted - 1)]);
+    some.push_back(indices[i * (indices.size() - 1) / (wanted - 1)]);
   }
   return some;
 }

@@ -41,9 +41,9 @@ struct InputRounding {
 [[nodiscard]] std::vector<HeadRow> sample_rows(const reference::Problem& problem,
                                                std::int64_t limit);
 
-/// `count` of the heads, at least four where there are as many: spread evenly, with the first and
-/// the last.
-[[nodiscard]] std::vector<std::int64_t> spread_evenly(const std::vector<std::int64_t>& heads,
+/// `count` of the heads or rows, at least four where there are as many: spread evenly, with the
+/// first and the last.
+[[nodiscard]] std::vector<std::int64_t> spread_evenly(const std::vector<std::int64_t>& indices,
                                                       std::int64_t count);
 
 /// The first of `rows` whose logits fit into what samples may hold.

@@ -137,11 +137,15 @@ std::vector<std::vector<double>> average_values(const Problem& problem,
       const std::int64_t tile = std::min(k_tile_keys, walk.end - first);
       load_values(tiles, samples[walk.first].first_key + first, tile, keys, values);
       for (Alike& group : groups) {
-        rounded = values;
-        round_all(group.value, rounded);
+        const double* seen = values.data();
+        if (group.value != Rounding::none) {
+          rounded = values;
+          round_all(group.value, rounded);
+          seen = rounded.data();
+        }
         weigh(wanted, group, samples, walk, first, tile, weights);
         group.sums.middleRows(group.row(walk.first, group.first), weights.rows()).noalias() +=
-            weights * Eigen::Map<const Matrix>(rounded.data(), tile, width);
+            weights * Eigen::Map<const Matrix>(seen, tile, width);
       }
     }
     if (!walk.is_last) {

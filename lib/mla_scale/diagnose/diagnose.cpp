@@ -22,6 +22,8 @@ namespace {
 /// Log-likelihood by which a finding must beat the expectation, per identifier.
 constexpr double k_evidence_needed = 25.0;
 constexpr double k_coarse_evidence_needed = 75.0;
+/// Short rows that are enough to fit a scale and to hold candidates against.
+constexpr std::size_t k_enough_short_rows = 16;
 /// Explanations this much worse than the best are no rivals.
 constexpr double k_rival_margin = 8.0;
 
@@ -86,6 +88,29 @@ Context make_context(const reference::Problem& problem, const tensor::Capture& c
     context.reference.lse_counts_extra_mass = false;
   }
   return context;
+}
+
+/// explain(), of long sequences on the short rows first: a scale is as wrong in them as in rows of
+/// a hundred thousand keys, where each candidate costs a hundred times as much.
+std::vector<Explanation> explain_short_rows_first(const Context& context) {
+  std::vector<std::size_t> rows;
+  bool any_long = false;
+  for (const std::size_t index : context.rows) {
+    const auto visible = static_cast<std::int64_t>(context.sample.rows[index].visible);
+    any_long = any_long || visible > k_long_row;
+    if (visible <= k_short_row) {
+      rows.push_back(index);
+    }
+  }
+  if (any_long && rows.size() >= k_enough_short_rows) {
+    Context brief = context;
+    brief.probe = probe_rows(context.sample, rows);
+    brief.fit = fit_rows(rows);
+    if (auto explanations = explain_linearly(brief); !explanations.empty()) {
+      return explanations;
+    }
+  }
+  return explain(context);
 }
 
 Finding finding_of(const Part& part, const Explanation& explanation, std::string where) {
@@ -314,7 +339,7 @@ Result<Report> diagnose(const reference::Problem& posed, const tensor::Capture& 
   }
   const auto context = make_context(problem, capture, expectation, sample, predictor,
                                     all_rows(sample), options.scale_bias);
-  const auto explanations = explain(context);
+  const auto explanations = explain_short_rows_first(context);
   if (explanations.empty()) {
     return report; // No row that the reference defines has an output.
   }

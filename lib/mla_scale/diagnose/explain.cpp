@@ -170,60 +170,102 @@ bool holds(const Context& context, const Explanation& explanation) {
   return context.sample.any_out || explanation.lse_explained;
 }
 
-std::vector<Explanation> explain(const Context& context) {
-  std::vector<Explanation> screened;
-  const auto better = [](const Explanation& a, const Explanation& b) { return a.total > b.total; };
-  const auto screen = [&](std::vector<Candidate> candidates) {
-    for (auto& explanation : explain_each(context, std::move(candidates), context.probe)) {
+namespace {
+
+/// Nothing can explain a capture better than a kernel that rounds no logits.
+bool settles(const Context& context, const Explanation& best) {
+  return holds(context, best) && best.lse_explained && best.score.coarseness <= 0.1
+         && (!context.sample.any_out || best.score.fine_ratio < k_fine_ratio);
+}
+
+/// Candidates held against the probe rows, likeliest first.
+class Screening {
+public:
+  explicit Screening(const Context& context) : m_context(context) {
+    Candidate expected;
+    expected.mechanism = context.reference;
+    add({expected});
+  }
+
+  void add(std::vector<Candidate> candidates) {
+    for (auto& explanation : explain_each(m_context, std::move(candidates), m_context.probe)) {
       if (std::isfinite(explanation.total)) {
-        screened.push_back(std::move(explanation));
+        m_screened.push_back(std::move(explanation));
       }
     }
-    std::stable_sort(screened.begin(), screened.end(), better);
-  };
-  // Nothing can explain a capture better than a kernel that rounds no logits.
-  const auto settled = [&] {
-    const auto& best = screened.front();
-    return holds(context, best) && best.lse_explained && best.score.coarseness <= 0.1
-           && (!context.sample.any_out || best.score.fine_ratio < k_fine_ratio);
-  };
-  Candidate expected;
-  expected.mechanism = context.reference;
-  screen({expected});
-  if (screened.empty()) {
-    return screened;
+    std::stable_sort(m_screened.begin(), m_screened.end(), likelier);
   }
-  const bool fine = settled() && screened.front().parts() == 0;
-  screen(gather(context, linear_proposers(context), context.threads()));
-  if (!fine && !settled()) {
+
+  [[nodiscard]] bool empty() const { return m_screened.empty(); }
+  [[nodiscard]] const Explanation& best() const { return m_screened.front(); }
+  [[nodiscard]] bool is_settled() const { return settles(m_context, best()); }
+
+  /// The best of them and the expectation, held against all rows.
+  [[nodiscard]] std::vector<Explanation> finish() {
+    std::vector<Candidate> survivors;
+    for (auto& explanation : m_screened) {
+      const bool close = explanation.total > best().total - k_screen_margin;
+      const bool null = explanation.candidate.parts.empty();
+      if (null || survivors.size() < 3 || (close && survivors.size() < k_survivors)) {
+        survivors.push_back(std::move(explanation.candidate));
+      }
+    }
+    parallel_for(survivors.size(), m_context.threads(), [&](std::size_t at) {
+      if (survivors[at].complete) {
+        survivors[at].complete(survivors[at]);
+      }
+    });
+    auto result = explain_each(m_context, std::move(survivors), m_context.rows);
+    std::stable_sort(result.begin(), result.end(), likelier);
+    return result;
+  }
+
+private:
+  static bool likelier(const Explanation& a, const Explanation& b) { return a.total > b.total; }
+
+  const Context& m_context;
+  std::vector<Explanation> m_screened;
+};
+
+} // namespace
+
+std::vector<Explanation> explain(const Context& context) {
+  Screening screening(context);
+  if (screening.empty()) {
+    return {};
+  }
+  const bool fine = screening.is_settled() && screening.best().parts() == 0;
+  screening.add(gather(context, linear_proposers(context), context.threads()));
+  if (!fine && !screening.is_settled()) {
     const unsigned threads = threads_for_scans(context);
     std::vector<Proposer> of_keys = {propose_extra_mass};
     if (context.sample.any_out) {
       of_keys.insert(of_keys.begin(),
                      {propose_masks, propose_merges, propose_phases, propose_pages});
     }
-    screen(gather(context, of_keys, threads));
-    if (!settled()) {
-      screen(gather(context, {propose_temperature, propose_rope, propose_values, propose_output},
-                    threads));
+    screening.add(gather(context, of_keys, threads));
+    if (!screening.is_settled()) {
+      screening.add(gather(
+          context, {propose_temperature, propose_rope, propose_values, propose_output}, threads));
     }
   }
-  std::vector<Candidate> survivors;
-  for (auto& explanation : screened) {
-    const bool close = explanation.total > screened.front().total - k_screen_margin;
-    const bool null = explanation.candidate.parts.empty();
-    if (null || survivors.size() < 3 || (close && survivors.size() < k_survivors)) {
-      survivors.push_back(std::move(explanation.candidate));
-    }
+  return screening.finish();
+}
+
+std::vector<Explanation> explain_linearly(const Context& context) {
+  Screening screening(context);
+  if (screening.empty()) {
+    return {};
   }
-  parallel_for(survivors.size(), context.threads(), [&](std::size_t at) {
-    if (survivors[at].complete) {
-      survivors[at].complete(survivors[at]);
-    }
-  });
-  auto result = explain_each(context, std::move(survivors), context.rows);
-  std::stable_sort(result.begin(), result.end(), better);
-  return result;
+  screening.add(gather(context, linear_proposers(context), context.threads()));
+  if (!screening.is_settled()) {
+    return {};
+  }
+  auto explanations = screening.finish();
+  if (!settles(context, explanations.front())) {
+    explanations.clear();
+  }
+  return explanations;
 }
 
 } // namespace mla_scale::diagnose

@@ -41,4 +41,9 @@ struct Explanation {
 /// parts). Proposes, screens on the probe, scores the survivors on all rows.
 [[nodiscard]] std::vector<Explanation> explain(const Context& context);
 
+/// The same with the expectation and linear bugs (scales, factors) as the only candidates, and
+/// nothing unless the best of them leaves, in all rows, no more than a kernel that rounds no
+/// logits: then nothing can explain them better, and the others need not be tried.
+[[nodiscard]] std::vector<Explanation> explain_linearly(const Context& context);
+
 } // namespace mla_scale::diagnose

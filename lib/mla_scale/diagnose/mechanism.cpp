@@ -46,16 +46,14 @@ void Predictor::logits(const Mechanism& mechanism, const Row& row,
       mechanism.scale * row.factor * (mechanism.temperature ? mechanism.temperature(row) : 1.0);
   const double nope = factor * mechanism.nope;
   const double rope = factor * mechanism.rope;
-  result.resize(row.keys);
+  result.resize(mechanism.bend ? row.keys : std::min(row.visible, row.keys));
   const double* u = set.nope.data() + row.offset;
   const double* w = set.rope.data() + row.offset;
-  for (std::size_t key = 0; key < row.keys; ++key) {
+  for (std::size_t key = 0; key < result.size(); ++key) {
     result[key] = nope * u[key] + rope * w[key];
   }
   if (mechanism.bend) {
     mechanism.bend(row, result);
-  } else {
-    hide_future(row, result);
   }
 }
 

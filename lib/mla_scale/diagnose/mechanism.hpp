@@ -59,7 +59,7 @@ class Predictor {
 public:
   Predictor(const Sample& sample, const Noise& noise) : m_sample(sample), m_noise(noise) {}
 
-  /// Bent logits of a row, all keys of its sequence.
+  /// Bent logits of a row, all keys of its sequence; without a bend, of the keys that it sees.
   void logits(const Mechanism& mechanism, const Row& row, std::vector<double>& result) const;
   [[nodiscard]] Prediction predict(const Mechanism& mechanism, const Row& row) const;
   /// Σ_j weights[r][j] v_j for `count` rows of weights over the first `keys` keys.

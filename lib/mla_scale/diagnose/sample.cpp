@@ -1,3 +1,4 @@
+#include <mla_scale/compare/row_sample.hpp>
 #include <mla_scale/diagnose/sample.hpp>
 #include <mla_scale/reference/key_blocks.hpp>
 #include <mla_scale/reference/key_tiles.hpp>
@@ -20,6 +21,10 @@ using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowM
 constexpr std::int64_t k_long_budget = 2;
 constexpr std::int64_t k_fewest_rows = 8; // of a head, below which fewer heads say more
 constexpr std::int64_t k_fewest_heads = 2;
+constexpr Eigen::Index k_key_block = 256;
+constexpr std::int64_t k_short_rows = 12; // of a head, on top, of a long sequence
+constexpr std::int64_t k_most_short_logits = 4'000'000;
+constexpr std::int64_t k_fewest_keys = 16; // of a short row: fewer say little
 
 std::size_t unsigned_of(std::int64_t value) {
   return static_cast<std::size_t>(value);
@@ -66,6 +71,24 @@ std::vector<std::int64_t> rows_of(const reference::Problem& problem,
     return row < sequence.query_begin || row >= sequence.query_end;
   });
   return rows;
+}
+
+/// Of a long sequence some rows that see few keys, evenly, as many as the logits of all its keys
+/// may be held for in so many heads.
+std::vector<std::int64_t> few_short_rows(const reference::Problem& problem,
+                                         const tensor::Sequence& sequence, std::int64_t heads) {
+  const std::int64_t keys = sequence.key_end - sequence.key_begin;
+  const auto limit =
+      std::min(k_short_rows, k_most_short_logits / std::max(keys * heads, std::int64_t{1}));
+  if (keys <= k_long_row || limit < k_fewest_rows) {
+    return {};
+  }
+  std::vector<std::int64_t> rows = rows_of(problem, sequence);
+  std::erase_if(rows, [&](std::int64_t row) {
+    const std::int64_t seen = problem.visible_keys(sequence, row);
+    return seen < k_fewest_keys || seen > k_short_row;
+  });
+  return compare::spread_evenly(rows, limit);
 }
 
 /// Where the keys of a head are read: the problem itself, or of a large capture a copy of this and
@@ -183,6 +206,13 @@ std::vector<HeadRow> choose_rows(const reference::Problem& problem, std::int64_t
       }
     }
   }
+  for (const auto& sequence : problem.sequences) {
+    for (const auto row : few_short_rows(problem, sequence, count)) {
+      for (const auto head : chosen_heads) {
+        pairs.emplace_back(head, row);
+      }
+    }
+  }
   std::sort(pairs.begin(), pairs.end());
   pairs.erase(std::unique(pairs.begin(), pairs.end()), pairs.end());
   return pairs;
@@ -234,8 +264,15 @@ public:
     const std::int64_t count = keys_held(m_problem, sequence, pairs.back().second, m_held);
     m_sample.slots.emplace_back(head, sequence_index);
     load_keys(near, head, sequence.key_begin, count);
+    const std::size_t first = m_sample.rows.size();
     for (const auto& pair : pairs) {
       add_row(pair, sequence, sequence_index, count);
+    }
+    // Block by block, so that many keys are read from memory once for all rows.
+    for (Eigen::Index key = 0; key < m_keys.rows(); key += k_key_block) {
+      for (std::size_t row = first; row < m_sample.rows.size(); ++row) {
+        add_logits(m_sample.rows[row], key, std::min(k_key_block, m_keys.rows() - key));
+      }
     }
   }
 
@@ -274,7 +311,9 @@ private:
     const auto at = unsigned_of(row.row);
     row.factor = m_problem.query_factors.empty() ? 1.0 : m_problem.query_factors[at];
     row.position = at < m_positions.size() ? static_cast<double>(m_positions[at]) : 0.0;
-    add_logits(row);
+    m_logits.nope.resize(row.offset + row.keys);
+    m_logits.rope.resize(row.offset + row.keys);
+    m_logits.stored.resize(m_problem.form == reference::Form::expanded ? 0 : row.offset + row.keys);
     add_captured(row);
     row.freedom = std::clamp(static_cast<double>(row.visible) / 4.0, 1.0, 24.0);
     m_sample.any_out = m_sample.any_out || row.has_out;
@@ -282,19 +321,21 @@ private:
     m_sample.rows.push_back(row);
   }
 
-  void add_logits(const Row& row) {
+  /// Logits of `count` keys from `first`.
+  void add_logits(const Row& row, Eigen::Index first, Eigen::Index count) {
     const auto nope = m_problem.nope_width();
     const auto rope = m_problem.qk_rope_head_dim;
     std::vector<double> query(unsigned_of(nope + rope));
     m_problem.q.read(row.row, row.head, 0, nope + rope, query.data());
     const Eigen::Map<const Eigen::VectorXd> q(query.data(), nope + rope);
-    const Eigen::VectorXd u = m_keys.leftCols(nope) * q.head(nope);
-    const Eigen::VectorXd w = m_keys.rightCols(rope) * q.tail(rope);
-    m_logits.nope.insert(m_logits.nope.end(), u.begin(), u.end());
-    m_logits.rope.insert(m_logits.rope.end(), w.begin(), w.end());
+    const auto keys = m_keys.middleRows(first, count);
+    const auto place = [&](std::vector<double>& logits) {
+      return Eigen::Map<Eigen::VectorXd>(logits.data() + row.offset + unsigned_of(first), count);
+    };
+    place(m_logits.nope).noalias() = keys.leftCols(nope) * q.head(nope);
+    place(m_logits.rope).noalias() = keys.rightCols(rope) * q.tail(rope);
     if (m_problem.form != reference::Form::expanded) {
-      const Eigen::VectorXd stored = m_keys.leftCols(nope).cwiseAbs2() * q.head(nope).cwiseAbs2();
-      m_logits.stored.insert(m_logits.stored.end(), stored.begin(), stored.end());
+      place(m_logits.stored).noalias() = keys.leftCols(nope).cwiseAbs2() * q.head(nope).cwiseAbs2();
     }
   }
 
