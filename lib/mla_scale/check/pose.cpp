@@ -10,7 +10,7 @@ namespace {
 using reference::Form;
 using reference::Problem;
 
-constexpr double k_most_flops = 4e12; // for which all rows are computed without being asked for
+constexpr double k_most_flops = 4e12;    // for which all rows are computed without being asked for
 constexpr double k_sampled_flops = 4e11; // some seconds
 
 Form form_for(Phase phase, bool expanded, bool latent) {
