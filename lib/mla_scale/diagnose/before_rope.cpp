@@ -1,5 +1,8 @@
+#include <mla_scale/core/number.hpp>
+#include <mla_scale/core/parallel.hpp>
 #include <mla_scale/diagnose/before_rope.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <iterator>
 
@@ -71,14 +74,18 @@ Eigen::VectorXd BeforeRope::key(const tensor::Sequence& sequence, std::int64_t k
 }
 
 BeforeRope::Matrix BeforeRope::keys(const tensor::Sequence& sequence, const Rotation& rotation,
-                                    bool restart) const {
+                                    bool restart, unsigned threads) const {
   Matrix result(sequence.key_end - sequence.key_begin, m_width);
   const auto prefix = result.rows() - (sequence.query_end - sequence.query_begin);
   Rotation moved = rotation;
   moved.shift += restart ? static_cast<double>(prefix) : 0.0;
-  for (Eigen::Index at = 0; at < result.rows(); ++at) {
-    result.row(at) = key(sequence, sequence.key_begin + at, at < prefix ? moved : rotation);
-  }
+  constexpr Eigen::Index k_block = 256;
+  parallel_for(size((result.rows() + k_block - 1) / k_block), threads, [&](std::size_t block) {
+    const Eigen::Index first = static_cast<Eigen::Index>(block) * k_block;
+    for (Eigen::Index at = first; at < std::min(first + k_block, result.rows()); ++at) {
+      result.row(at) = key(sequence, sequence.key_begin + at, at < prefix ? moved : rotation);
+    }
+  });
   return result;
 }
 

@@ -32,9 +32,9 @@ public:
                                     const Rotation& rotation) const;
   /// [keys of the sequence, qk_rope_head_dim]
   /// `restart`: as if the positions began again at 0 behind the prefix; against queries that keep
-  /// theirs, the prefix is its own length further away.
+  /// theirs, the prefix is its own length further away. On so many threads.
   [[nodiscard]] Matrix keys(const tensor::Sequence& sequence, const Rotation& rotation,
-                            bool restart = false) const;
+                            bool restart, unsigned threads) const;
 
   [[nodiscard]] const reference::Problem& problem() const { return *m_problem; }
 

@@ -96,4 +96,8 @@ gather(const Context& context, const std::vector<Proposer>& proposers, unsigned 
 /// the prefix_scans() that each holds take 256 MiB together, or one.
 [[nodiscard]] unsigned threads_for_scans(const Context& context);
 
+/// Threads for the loops inside each of those proposers: so many that none of the problem's idles
+/// where memory lets few proposers run at a time.
+[[nodiscard]] unsigned threads_of_proposer(const Context& context);
+
 } // namespace mla_scale::diagnose

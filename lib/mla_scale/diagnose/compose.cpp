@@ -1,4 +1,3 @@
-#include <mla_scale/core/parallel.hpp>
 #include <mla_scale/diagnose/compose.hpp>
 #include <mla_scale/diagnose/named_scale.hpp>
 #include <mla_scale/diagnose/scale_candidates.hpp>
@@ -7,7 +6,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iterator>
 #include <utility>
 
 namespace mla_scale::diagnose {
@@ -28,9 +26,9 @@ std::vector<ScaleCandidate> different_scales(const Expectation& expectation) {
   return different;
 }
 
-/// What explains the rows beside a scale, screened on few of them.
-std::vector<Explanation> explain_beside(const Context& context, const ScaleCandidate& named,
-                                        const std::vector<std::size_t>& few) {
+/// What could explain the rows beside a scale, by scans of few of them.
+std::vector<Candidate> beside(const Context& context, const ScaleCandidate& named,
+                              const std::vector<std::size_t>& few) {
   Context moved = context;
   moved.reference.scale = named.value;
   moved.probe = few;
@@ -43,16 +41,11 @@ std::vector<Explanation> explain_beside(const Context& context, const ScaleCandi
   const Part part{
       named.id, scale_parameters({named.value, context.reference.scale, named.formula, {}}),
       fmt::format("with scale {:.7g} ({}) and a second bug", named.value, named.formula)};
-  std::vector<Explanation> explanations;
   for (auto& candidate : candidates) {
     candidate.parts.insert(candidate.parts.begin(), part);
     candidate.cost += 4.0;
-    auto explanation = explain_with(context, std::move(candidate), few);
-    if (std::isfinite(explanation.total)) {
-      explanations.push_back(std::move(explanation));
-    }
   }
-  return explanations;
+  return candidates;
 }
 
 } // namespace
@@ -63,14 +56,16 @@ std::vector<Explanation> explain_composed(const Context& context) {
   for (std::size_t at = 0; at < context.probe.size(); at += 1 + context.probe.size() / 13) {
     few.push_back(context.probe[at]);
   }
-  const auto scales = different_scales(context.expectation);
-  std::vector<std::vector<Explanation>> beside(scales.size());
-  parallel_for(scales.size(), threads_for_scans(context),
-               [&](std::size_t at) { beside[at] = explain_beside(context, scales[at], few); });
-  std::vector<Explanation> screened;
-  for (auto& some : beside) {
-    std::move(some.begin(), some.end(), std::back_inserter(screened));
+  std::vector<Proposer> proposers;
+  for (const ScaleCandidate& scale : different_scales(context.expectation)) {
+    proposers.emplace_back([&few, scale](const Context& of, std::vector<Candidate>& candidates) {
+      candidates = beside(of, scale, few);
+    });
   }
+  auto screened =
+      explain_each(context, gather(context, proposers, threads_for_scans(context)), few);
+  std::erase_if(screened,
+                [](const Explanation& explanation) { return !std::isfinite(explanation.total); });
   const auto better = [](const Explanation& a, const Explanation& b) { return a.total > b.total; };
   std::stable_sort(screened.begin(), screened.end(), better);
   std::vector<Candidate> survivors;

@@ -1,6 +1,7 @@
 #include <mla_scale/core/parallel.hpp>
 #include <mla_scale/diagnose/candidate.hpp>
 
+#include <algorithm>
 #include <iterator>
 #include <utility>
 
@@ -26,6 +27,10 @@ unsigned threads_for_scans(const Context& context) {
                                    * most_keys(context.sample) * context.sample.width
                                    * sizeof(double);
   return threads_within(k_bytes, bytes_of_one, context.threads());
+}
+
+unsigned threads_of_proposer(const Context& context) {
+  return std::max(1U, threads_or_all(context.threads()) / threads_for_scans(context));
 }
 
 } // namespace mla_scale::diagnose

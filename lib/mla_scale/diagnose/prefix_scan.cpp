@@ -1,9 +1,22 @@
+#include <mla_scale/core/parallel.hpp>
 #include <mla_scale/diagnose/prefix_scan.hpp>
+
+#include <Eigen/Core>
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
+#include <utility>
 
 namespace mla_scale::diagnose {
+
+namespace {
+
+Eigen::Map<const Eigen::VectorXd> vector(const double* data, std::size_t width) {
+  return {data, static_cast<Eigen::Index>(width)};
+}
+
+} // namespace
 
 PrefixScan::PrefixScan(const Predictor& predictor, const Mechanism& mechanism, std::size_t index)
     : m_row(&predictor.sample().rows[index]), m_captured(predictor.sample().out_of(index)),
@@ -29,46 +42,57 @@ PrefixScan::PrefixScan(const Predictor& predictor, const Mechanism& mechanism, s
       after[column] = before[column] + weight * value[column];
     }
   }
-  m_sum.assign(m_width, 0.0);
 }
 
-void PrefixScan::clear() {
-  std::fill(m_sum.begin(), m_sum.end(), 0.0);
-  m_sum_mass = 0.0;
+double PrefixScan::mass_of_zero() const {
+  return std::exp(-m_maximum);
 }
 
-void PrefixScan::add(std::size_t first, std::size_t last, double times) {
-  if (first >= last) {
-    return;
-  }
-  const double* low = m_sums.data() + first * m_width;
-  const double* high = m_sums.data() + last * m_width;
-  for (std::size_t column = 0; column < m_width; ++column) {
-    m_sum[column] += times * (high[column] - low[column]);
-  }
-  m_sum_mass += times * (m_mass[last] - m_mass[first]);
-}
-
-void PrefixScan::add_zero_keys(std::size_t count) {
-  m_sum_mass += static_cast<double>(count) * std::exp(-m_maximum);
-}
-
-double PrefixScan::misfit() const {
-  if (!(m_sum_mass > 1e-300)) {
+double PrefixScan::misfit(const double* sum, double mass) const {
+  if (!(mass > 1e-300)) {
     return std::log1p(4.0 * m_unit * m_row->out_squared);
   }
-  const double inverse = 1.0 / m_sum_mass;
-  double sum = 0.0;
-  for (std::size_t column = 0; column < m_width; ++column) {
-    const double difference = m_captured[column] - m_sum[column] * inverse;
-    sum += difference * difference;
+  const double squared =
+      (vector(m_captured.data(), m_width) - vector(sum, m_width) * (1.0 / mass)).squaredNorm();
+  return std::log1p(squared * m_unit);
+}
+
+void RangeSum::begin(const PrefixScan& scan) {
+  m_scan = &scan;
+  m_sums.assign(lanes() * scan.width(), 0.0);
+  std::fill(m_mass.begin(), m_mass.end(), 0.0);
+}
+
+void RangeSum::add_to(std::size_t lane, std::size_t first, std::size_t last, double times) {
+  const std::size_t width = m_scan->width();
+  Eigen::Map<Eigen::VectorXd> sum(m_sums.data() + lane * width, static_cast<Eigen::Index>(width));
+  sum += times * (vector(m_scan->sums(last), width) - vector(m_scan->sums(first), width));
+  m_mass[lane] += times * m_scan->mass(first, last);
+}
+
+void RangeSum::add(std::size_t first, std::size_t last, std::span<const double> times) {
+  for (std::size_t lane = 0; first < last && lane < lanes(); ++lane) {
+    add_to(lane, first, last, times[lane]);
   }
-  return std::log1p(sum * m_unit);
+}
+
+void RangeSum::add(std::size_t first, std::size_t last) {
+  for (std::size_t lane = 0; first < last && lane < lanes(); ++lane) {
+    add_to(lane, first, last, 1.0);
+  }
+}
+
+void RangeSum::add_zero_keys(std::size_t lane, std::size_t count) {
+  m_mass[lane] += static_cast<double>(count) * m_scan->mass_of_zero();
+}
+
+double RangeSum::misfit(std::size_t lane) const {
+  return m_scan->misfit(m_sums.data() + lane * m_scan->width(), m_mass[lane]);
 }
 
 std::vector<PrefixScan> prefix_scans(const Predictor& predictor, const Mechanism& mechanism,
-                                     std::span<const std::size_t> rows, std::size_t limit) {
-  std::vector<PrefixScan> scans;
+                                     std::span<const std::size_t> rows, std::size_t limit,
+                                     unsigned threads) {
   std::vector<std::size_t> usable;
   for (const auto index : rows) {
     if (predictor.sample().rows[index].has_out) {
@@ -76,9 +100,14 @@ std::vector<PrefixScan> prefix_scans(const Predictor& predictor, const Mechanism
     }
   }
   limit = rows_with_values(predictor.sample(), limit);
-  for (std::size_t at = 0; at < limit && at < usable.size(); ++at) {
+  std::vector<std::optional<PrefixScan>> made(std::min(limit, usable.size()));
+  parallel_for(made.size(), threads, [&](std::size_t at) {
     const auto spread = usable.size() <= limit ? at : at * usable.size() / limit;
-    scans.emplace_back(predictor, mechanism, usable[spread]);
+    made[at].emplace(predictor, mechanism, usable[spread]);
+  });
+  std::vector<PrefixScan> scans;
+  for (auto& scan : made) {
+    scans.push_back(std::move(*scan));
   }
   return scans;
 }

@@ -1,3 +1,4 @@
+#include <mla_scale/core/parallel.hpp>
 #include <mla_scale/diagnose/candidate.hpp>
 
 #include <fmt/format.h>
@@ -28,35 +29,45 @@ struct Observation {
   double lse_weight = 0.0; ///< 0 without lse
 };
 
+/// Nothing of a row that sees no key.
+std::optional<Observation> observation(const Context& context, std::size_t index) {
+  const Row& row = context.sample.rows[index];
+  const auto right = context.predictor.predict(context.reference, row);
+  if (!right.defined) {
+    return std::nullopt;
+  }
+  Observation one;
+  one.head = row.head;
+  one.lse = right.lse;
+  if (row.has_out) {
+    const auto got = context.sample.out_of(index);
+    double dot = 0.0;
+    double square = 0.0;
+    for (std::size_t column = 0; column < got.size(); ++column) {
+      dot += got[column] * right.out[column];
+      square += right.out[column] * right.out[column];
+    }
+    if (square > 0.0) {
+      one.alpha = dot / square;
+      one.alpha_weight = square / right.fine;
+    }
+  }
+  if (row.has_lse) {
+    one.captured_lse = row.lse;
+    one.lse_weight = 1.0 / right.lse_fine;
+  }
+  return one;
+}
+
 std::vector<Observation> observations(const Context& context) {
+  std::vector<std::optional<Observation>> of_rows(context.fit.size());
+  parallel_for(of_rows.size(), threads_of_proposer(context),
+               [&](std::size_t at) { of_rows[at] = observation(context, context.fit[at]); });
   std::vector<Observation> result;
-  for (const auto index : context.fit) {
-    const Row& row = context.sample.rows[index];
-    const auto right = context.predictor.predict(context.reference, row);
-    if (!right.defined) {
-      continue;
+  for (const auto& one : of_rows) {
+    if (one) {
+      result.push_back(*one);
     }
-    Observation one;
-    one.head = row.head;
-    one.lse = right.lse;
-    if (row.has_out) {
-      const auto got = context.sample.out_of(index);
-      double dot = 0.0;
-      double square = 0.0;
-      for (std::size_t column = 0; column < got.size(); ++column) {
-        dot += got[column] * right.out[column];
-        square += right.out[column] * right.out[column];
-      }
-      if (square > 0.0) {
-        one.alpha = dot / square;
-        one.alpha_weight = square / right.fine;
-      }
-    }
-    if (row.has_lse) {
-      one.captured_lse = row.lse;
-      one.lse_weight = 1.0 / right.lse_fine;
-    }
-    result.push_back(one);
   }
   return result;
 }
@@ -105,14 +116,29 @@ double fitted_mass(const std::vector<Observation>& all, std::optional<std::int64
   return mass;
 }
 
-void add(const Context& context, std::vector<Candidate>& candidates, Part part,
+/// The context with the right lse of its probe rows, which every candidate reads.
+struct Probed {
+  const Context& context;
+  std::vector<double> lse; ///< as Context::probe
+};
+
+Probed probed(const Context& context) {
+  Probed result{context, std::vector<double>(context.probe.size())};
+  parallel_for(result.lse.size(), threads_of_proposer(context), [&](std::size_t at) {
+    std::vector<double> logits;
+    context.predictor.logits(context.reference, context.sample.rows[context.probe[at]], logits);
+    result.lse[at] = log_sum_exp(logits);
+  });
+  return result;
+}
+
+void add(const Probed& of, std::vector<Candidate>& candidates, Part part,
          std::function<double(const Row&)> mass, double cost, bool lse_moves_first) {
+  const Context& context = of.context;
   // What it takes from out, on average.
   double effect = 0.0;
-  for (const auto index : context.probe) {
-    std::vector<double> logits;
-    context.predictor.logits(context.reference, context.sample.rows[index], logits);
-    effect += 1.0 / (1.0 + std::exp(log_sum_exp(logits) - mass(context.sample.rows[index])));
+  for (std::size_t at = 0; at < of.lse.size(); ++at) {
+    effect += 1.0 / (1.0 + std::exp(of.lse[at] - mass(context.sample.rows[context.probe[at]])));
   }
   effect /= static_cast<double>(std::max<std::size_t>(1, context.probe.size()));
   for (const bool counts : {lse_moves_first, !lse_moves_first}) {
@@ -134,11 +160,11 @@ void add(const Context& context, std::vector<Candidate>& candidates, Part part,
   }
 }
 
-void propose_lanes(const Context& context, std::int64_t lanes, double cost,
+void propose_lanes(const Probed& of, std::int64_t lanes, double cost,
                    std::vector<Candidate>& candidates) {
   const double mass = std::log(static_cast<double>(lanes));
   add(
-      context, candidates,
+      of, candidates,
       {"softmax.padding_lanes",
        {{"lanes", lanes}},
        fmt::format("{} keys of logit 0 without value stay in the denominator", lanes)},
@@ -146,8 +172,9 @@ void propose_lanes(const Context& context, std::int64_t lanes, double cost,
 }
 
 /// An integer number of lanes, and sinks, from a mass that out or lse shows.
-void propose_fitted(const Context& context, const std::vector<Observation>& all, bool from_lse,
+void propose_fitted(const Probed& of, const std::vector<Observation>& all, bool from_lse,
                     std::vector<Candidate>& candidates) {
+  const Context& context = of.context;
   const double common = fitted_mass(all, std::nullopt, from_lse);
   if (std::isfinite(common) && common > -1.0 && common < 15.0) {
     const auto nearest = static_cast<std::int64_t>(std::llround(std::exp(common)));
@@ -155,8 +182,7 @@ void propose_fitted(const Context& context, const std::vector<Observation>& all,
       if (near >= 1) {
         // Fewer lanes than a vector has are rather a sink.
         constexpr std::int64_t k_fewest_lanes = 4;
-        propose_lanes(context, near, (near < k_fewest_lanes ? 4.0 : 1.0) + k_cost_of_scan,
-                      candidates);
+        propose_lanes(of, near, (near < k_fewest_lanes ? 4.0 : 1.0) + k_cost_of_scan, candidates);
       }
     }
   }
@@ -170,7 +196,7 @@ void propose_fitted(const Context& context, const std::vector<Observation>& all,
     }
   }
   add(
-      context, candidates,
+      of, candidates,
       {"softmax.sink",
        {{"sinks", text}},
        fmt::format("a mass of e^x without value in each head's denominator, x = {}", text)},
@@ -180,7 +206,7 @@ void propose_fitted(const Context& context, const std::vector<Observation>& all,
       },
       1.0 + k_cost_of_number * static_cast<double>(sinks.size()), false);
   add(
-      context, candidates,
+      of, candidates,
       {"softmax.sink",
        {{"sink", common}},
        fmt::format("a mass of e^{:.5g} without value in every head's denominator", common)},
@@ -194,6 +220,7 @@ void propose_extra_mass(const Context& context, std::vector<Candidate>& candidat
   if (all.size() < 4) {
     return;
   }
+  const Probed of = probed(context);
   std::vector<bool> sources; // from lse?
   if (context.sample.any_lse) {
     sources.push_back(true);
@@ -202,12 +229,12 @@ void propose_extra_mass(const Context& context, std::vector<Candidate>& candidat
     sources.push_back(false);
   }
   for (const bool from_lse : sources) {
-    propose_fitted(context, all, from_lse, candidates);
+    propose_fitted(of, all, from_lse, candidates);
   }
   // Lanes up to the end of a tile: other numbers for other rows.
   for (const std::size_t tile : {16U, 32U, 64U, 128U, 256U}) {
     add(
-        context, candidates,
+        of, candidates,
         {"softmax.padding_lanes",
          {{"tile", static_cast<std::int64_t>(tile)}},
          fmt::format("the row's last tile of {} keys is filled with keys of logit 0", tile)},
@@ -218,7 +245,7 @@ void propose_extra_mass(const Context& context, std::vector<Candidate>& candidat
         2.0 + k_cost_of_scan, true);
   }
   add(
-      context, candidates,
+      of, candidates,
       {"softmax.padding_lanes",
        {{"lanes", std::string("all masked keys")}},
        "the keys that the mask hides stay in the denominator, with logit 0"},

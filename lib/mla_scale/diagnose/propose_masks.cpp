@@ -1,5 +1,5 @@
 #include <mla_scale/diagnose/candidate.hpp>
-#include <mla_scale/diagnose/prefix_scan.hpp>
+#include <mla_scale/diagnose/scan_search.hpp>
 
 #include <fmt/format.h>
 
@@ -49,6 +49,46 @@ Candidate offset_mask(const Context& context, std::int64_t offset) {
                 });
 }
 
+/// The offset of the mask that fits best: tokens of a draft, a page.
+std::int64_t best_offset(const std::vector<PrefixScan>& scans, std::size_t longest,
+                         unsigned threads) {
+  const auto offset = [longest](std::size_t candidate) {
+    return static_cast<std::int64_t>(candidate) - static_cast<std::int64_t>(longest);
+  };
+  const auto sum = [&](const PrefixScan& scan, std::size_t candidate, RangeSum& ranges) {
+    ranges.add(
+        0, std::max<std::size_t>(1, shifted(scan.row().visible, offset(candidate), scan.keys())));
+  };
+  const auto best = search(scans, 2 * longest + 1, 1, sum, threads).least();
+  return best ? offset(*best) : 0;
+}
+
+/// The two windows that fit best: each row sees its last keys. Rows that a window does not shorten
+/// say nothing, hence the scan needs rows with many keys: the probe has them.
+std::vector<std::size_t> best_windows(const std::vector<PrefixScan>& scans, std::size_t longest,
+                                      unsigned threads) {
+  if (longest < 2) {
+    return {};
+  }
+  const auto sum = [](const PrefixScan& scan, std::size_t candidate, RangeSum& ranges) {
+    const auto visible = scan.row().visible;
+    ranges.add(visible - std::min(visible, candidate + 1), visible);
+  };
+  Misfits misfits = search(scans, longest - 1, 1, sum, threads, Needed::all);
+  std::vector<std::pair<double, std::size_t>> windows;
+  for (std::size_t candidate = 0; candidate < misfits.candidates(); ++candidate) {
+    windows.emplace_back(misfits.of(candidate).front(), candidate + 1);
+  }
+  const std::size_t most = std::min<std::size_t>(windows.size(), 2);
+  std::partial_sort(windows.begin(), windows.begin() + static_cast<std::ptrdiff_t>(most),
+                    windows.end());
+  std::vector<std::size_t> best;
+  for (std::size_t at = 0; at < most; ++at) {
+    best.push_back(windows[at].second);
+  }
+  return best;
+}
+
 } // namespace
 
 void propose_masks(const Context& context, std::vector<Candidate>& candidates) {
@@ -70,46 +110,17 @@ void propose_masks(const Context& context, std::vector<Candidate>& candidates) {
   candidates.push_back(offset_mask(context, 1));
   candidates.push_back(offset_mask(context, -1));
 
-  auto scans = prefix_scans(context.predictor, context.reference, context.probe, 24);
+  const unsigned threads = threads_of_proposer(context);
+  const auto scans = prefix_scans(context.predictor, context.reference, context.probe, 24, threads);
   std::size_t longest = 0;
   for (const auto& scan : scans) {
     longest = std::max(longest, scan.keys());
   }
-  // Other offsets: tokens of a draft, a page.
-  const auto reach = static_cast<std::int64_t>(longest);
-  std::int64_t best_offset = 0;
-  double best = std::numeric_limits<double>::infinity();
-  for (std::int64_t offset = -reach; offset <= reach; ++offset) {
-    double sum = 0.0;
-    for (auto& scan : scans) {
-      scan.clear();
-      scan.add(0, std::max<std::size_t>(1, shifted(scan.row().visible, offset, scan.keys())));
-      sum += scan.misfit();
-    }
-    if (sum < best) {
-      best = sum;
-      best_offset = offset;
-    }
+  const std::int64_t offset = best_offset(scans, longest, threads);
+  if (std::abs(offset) > 1) {
+    candidates.push_back(offset_mask(context, offset));
   }
-  if (std::abs(best_offset) > 1) {
-    candidates.push_back(offset_mask(context, best_offset));
-  }
-  // The last `window` keys. Rows that a window does not shorten say nothing, hence the scan needs
-  // rows with many keys: the probe has them.
-  std::vector<std::pair<double, std::size_t>> windows;
-  for (std::size_t window = 1; window < longest; ++window) {
-    double sum = 0.0;
-    for (auto& scan : scans) {
-      const auto visible = scan.row().visible;
-      scan.clear();
-      scan.add(visible - std::min(visible, window), visible);
-      sum += scan.misfit();
-    }
-    windows.emplace_back(sum, window);
-  }
-  std::sort(windows.begin(), windows.end());
-  for (std::size_t at = 0; at < windows.size() && at < 2; ++at) {
-    const auto window = windows[at].second;
+  for (const std::size_t window : best_windows(scans, longest, threads)) {
     candidates.push_back(
         ranged(context, "mask.window", {{"window", static_cast<std::int64_t>(window)}},
                fmt::format("each row sees the last {} keys that it should see", window),

@@ -1,5 +1,5 @@
 #include <mla_scale/diagnose/candidate.hpp>
-#include <mla_scale/diagnose/prefix_scan.hpp>
+#include <mla_scale/diagnose/scan_search.hpp>
 
 #include <fmt/format.h>
 
@@ -102,18 +102,22 @@ Candidate dropped(const Context& context, Boundary boundary, std::vector<Paramet
   return candidate;
 }
 
-double merge_misfit(PrefixScan& scan, const std::vector<std::size_t>& boundaries, double slope) {
+/// One lane for each slope, its parts weighed by it.
+void add_merged(const PrefixScan& scan, std::span<const std::size_t> boundaries, RangeSum& ranges) {
   const auto visible = scan.row().visible;
-  scan.clear();
+  std::array<double, k_slopes.size()> times{};
   std::size_t first = 0;
   for (std::size_t part = 0; part <= boundaries.size(); ++part) {
     const auto last = part < boundaries.size() ? std::min(boundaries[part], visible) : visible;
     if (const double mass = scan.mass(first, last); mass > 0.0) {
-      scan.add(first, last, std::pow(mass, slope - 1.0));
+      const double lse = std::log(mass);
+      for (std::size_t slope = 0; slope < times.size(); ++slope) {
+        times[slope] = std::exp((k_slopes[slope].slope - 1.0) * lse);
+      }
+      ranges.add(first, last, times);
     }
     first = std::max(first, last);
   }
-  return scan.misfit();
 }
 
 /// Multiples of a chunk, up to the prefix and at it; without a prefix, over all keys.
@@ -129,90 +133,112 @@ std::vector<std::size_t> chunks(const Row& row, std::size_t chunk) {
   return boundaries;
 }
 
-} // namespace
-
-void propose_merges(const Context& context, std::vector<Candidate>& candidates) {
-  auto scans = prefix_scans(context.predictor, context.reference, context.probe, 16);
-  std::size_t longest = 0;
+/// What the scans of merged parts read.
+struct MergeSearch {
+  const Context& context;
+  std::vector<PrefixScan> scans;
+  std::size_t longest = 0; ///< keys of a row
   std::set<std::size_t> prefixes;
+  unsigned threads = 1;
+};
+
+MergeSearch merge_search(const Context& context) {
+  MergeSearch search{context, {}, 0, {}, threads_of_proposer(context)};
+  search.scans =
+      prefix_scans(context.predictor, context.reference, context.probe, 16, search.threads);
   for (const auto index : context.rows) {
     const auto& row = context.sample.rows[index];
-    longest = std::max(longest, row.keys);
+    search.longest = std::max(search.longest, row.keys);
     if (row.prefix > 0) {
-      prefixes.insert(row.prefix);
+      search.prefixes.insert(row.prefix);
     }
   }
-  for (const auto& slope : k_slopes) {
+  return search;
+}
+
+/// Candidate n is n + `first`, up to the longest row.
+Misfits search_to_longest(const MergeSearch& merges, std::size_t first, std::size_t lanes,
+                          const SumCandidate& sum) {
+  return search(merges.scans, merges.longest - std::min(merges.longest, first), lanes, sum,
+                merges.threads);
+}
+
+/// Two parts that meet at any key.
+Misfits search_boundaries(const MergeSearch& merges) {
+  return search_to_longest(merges, 1, k_slopes.size(),
+                           [](const PrefixScan& scan, std::size_t candidate, RangeSum& ranges) {
+                             add_merged(scan, std::array{candidate + 1}, ranges);
+                           });
+}
+
+Misfits search_chunks(const MergeSearch& merges) {
+  return search_to_longest(merges, k_smallest_chunk, k_slopes.size(),
+                           [](const PrefixScan& scan, std::size_t candidate, RangeSum& ranges) {
+                             add_merged(scan, chunks(scan.row(), candidate + k_smallest_chunk),
+                                        ranges);
+                           });
+}
+
+void propose_merged(const MergeSearch& merges, std::vector<Candidate>& candidates) {
+  const Context& context = merges.context;
+  const auto& prefixes = merges.prefixes;
+  const Misfits of_boundaries = search_boundaries(merges);
+  const Misfits of_chunks = search_chunks(merges);
+  for (std::size_t lane = 0; lane < k_slopes.size(); ++lane) {
+    const Slope& slope = k_slopes[lane];
     if (!prefixes.empty()) {
       candidates.push_back(merged(
           context, slope, [](const Row& row) { return std::vector{row.prefix}; },
           {{"boundary", static_cast<std::int64_t>(*prefixes.begin())}},
           "parts: the prefix and the new tokens", 1.0));
     }
-    std::size_t best_at = 0;
-    double best = std::numeric_limits<double>::infinity();
-    for (std::size_t boundary = 1; boundary < longest; ++boundary) {
-      double sum = 0.0;
-      for (auto& scan : scans) {
-        sum += merge_misfit(scan, {boundary}, slope.slope);
-      }
-      if (sum < best) {
-        best = sum;
-        best_at = boundary;
-      }
-    }
-    if (best_at > 0 && !(prefixes.size() == 1 && *prefixes.begin() == best_at)) {
+    const auto boundary = of_boundaries.least(lane);
+    if (boundary && !(prefixes.size() == 1 && *prefixes.begin() == *boundary + 1)) {
+      const std::size_t at = *boundary + 1;
       candidates.push_back(merged(
-          context, slope, [best_at](const Row&) { return std::vector{best_at}; },
-          {{"boundary", static_cast<std::int64_t>(best_at)}},
-          fmt::format("parts: the keys before {} and the rest", best_at), 1.0 + k_cost_of_scan));
+          context, slope, [at](const Row&) { return std::vector{at}; },
+          {{"boundary", static_cast<std::int64_t>(at)}},
+          fmt::format("parts: the keys before {} and the rest", at), 1.0 + k_cost_of_scan));
     }
-    std::size_t best_chunk = 0;
-    best = std::numeric_limits<double>::infinity();
-    for (std::size_t chunk = k_smallest_chunk; chunk < longest; ++chunk) {
-      double sum = 0.0;
-      for (auto& scan : scans) {
-        sum += merge_misfit(scan, chunks(scan.row(), chunk), slope.slope);
-      }
-      if (sum < best) {
-        best = sum;
-        best_chunk = chunk;
-      }
-    }
-    if (best_chunk > 0) {
+    if (const auto found = of_chunks.least(lane)) {
+      const std::size_t chunk = *found + k_smallest_chunk;
       candidates.push_back(merged(
-          context, slope, [best_chunk](const Row& row) { return chunks(row, best_chunk); },
-          {{"chunk", static_cast<std::int64_t>(best_chunk)}},
-          fmt::format("chunks of {} keys", best_chunk), 2.0 + k_cost_of_scan));
+          context, slope, [chunk](const Row& row) { return chunks(row, chunk); },
+          {{"chunk", static_cast<std::int64_t>(chunk)}}, fmt::format("chunks of {} keys", chunk),
+          2.0 + k_cost_of_scan));
     }
   }
+}
+
+void propose_dropped(const MergeSearch& merges, std::vector<Candidate>& candidates) {
+  const Context& context = merges.context;
+  const auto& prefixes = merges.prefixes;
   if (!prefixes.empty()) {
     candidates.push_back(dropped(
         context, [](const Row& row) { return row.prefix; },
         {{"boundary", static_cast<std::int64_t>(*prefixes.begin())}},
         "keys of the prefix take no part", 1.0));
   }
-  std::size_t best_at = 0;
-  double best = std::numeric_limits<double>::infinity();
-  for (std::size_t boundary = 1; boundary < longest; ++boundary) {
-    double sum = 0.0;
-    for (auto& scan : scans) {
-      const auto visible = scan.row().visible;
-      scan.clear();
-      scan.add(visible > boundary ? boundary : 0, visible);
-      sum += scan.misfit();
-    }
-    if (sum < best) {
-      best = sum;
-      best_at = boundary;
-    }
-  }
-  if (best_at > 0 && !prefixes.contains(best_at)) {
+  const auto sum = [](const PrefixScan& scan, std::size_t candidate, RangeSum& ranges) {
+    const auto visible = scan.row().visible;
+    const std::size_t boundary = candidate + 1;
+    ranges.add(visible > boundary ? boundary : 0, visible);
+  };
+  const auto best = search_to_longest(merges, 1, 1, sum).least();
+  if (best && !prefixes.contains(*best + 1)) {
+    const std::size_t at = *best + 1;
     candidates.push_back(dropped(
-        context, [best_at](const Row&) { return best_at; },
-        {{"boundary", static_cast<std::int64_t>(best_at)}},
-        fmt::format("keys before {} take no part", best_at), 1.5 + k_cost_of_scan));
+        context, [at](const Row&) { return at; }, {{"boundary", static_cast<std::int64_t>(at)}},
+        fmt::format("keys before {} take no part", at), 1.5 + k_cost_of_scan));
   }
+}
+
+} // namespace
+
+void propose_merges(const Context& context, std::vector<Candidate>& candidates) {
+  const MergeSearch merges = merge_search(context);
+  propose_merged(merges, candidates);
+  propose_dropped(merges, candidates);
 }
 
 } // namespace mla_scale::diagnose

@@ -1,5 +1,5 @@
 #include <mla_scale/diagnose/candidate.hpp>
-#include <mla_scale/diagnose/prefix_scan.hpp>
+#include <mla_scale/diagnose/scan_search.hpp>
 
 #include <fmt/format.h>
 
@@ -22,16 +22,22 @@ constexpr std::size_t k_longest_run_of_pages = 8;
 /// Pairs of pages tried for each page size and row.
 constexpr std::size_t k_most_pairs = 4096;
 
-/// How often each key counts: the mask says 1, pages change it.
+enum class Change {
+  missing,     ///< the pages take no part
+  twice,       ///< they count twice
+  zeroed,      ///< they hold zeros: keys of logit 0 without value
+  overwritten, ///< another page is read instead
+  shifted,     ///< a page repeated in the block table: the later ones move up by one
+};
+/// Those of a run of pages, each of which is looked for in a lane of its own.
+constexpr std::array k_of_runs = {Change::missing, Change::twice, Change::zeroed};
+
 struct PageChange {
+  Change change = Change::missing;
   std::size_t size = 0;
   std::size_t first = 0;  ///< page
   std::size_t last = 0;   ///< one past the last page
-  double times = 0.0;     ///< how often the pages count: 0 lost, 2 twice
-  std::size_t source = 0; ///< with `overwritten`: the page read instead
-  bool overwritten = false;
-  bool zeroed = false;  ///< the page holds zeros: keys of logit 0 without value
-  bool shifted = false; ///< a page repeated in the block table: the later ones move up by one
+  std::size_t source = 0; ///< of Change::overwritten: the page read instead
 };
 
 struct Ranges {
@@ -44,66 +50,54 @@ Ranges visible_part(const PageChange& change, std::size_t visible) {
           std::min(change.last * change.size, visible)};
 }
 
-double misfit(PrefixScan& scan, const PageChange& change) {
+/// Lanes as in k_of_runs.
+void add_runs(const PrefixScan& scan, const PageChange& pages, RangeSum& ranges) {
+  constexpr std::array times = {-1.0, 1.0, -1.0};
+  const auto part = visible_part(pages, scan.row().visible);
+  ranges.add(0, scan.row().visible);
+  ranges.add_zero_keys(2, part.last - part.first);
+  ranges.add(part.first, part.last, times);
+}
+
+void add_moved(const PrefixScan& scan, const PageChange& change, RangeSum& ranges) {
+  constexpr std::array taken = {-1.0};
   const auto visible = scan.row().visible;
   const auto part = visible_part(change, visible);
-  scan.clear();
-  scan.add(0, visible);
-  if (change.shifted) {
-    scan.add(part.first, visible, -1.0);
-    scan.add(part.first - std::min(change.size, part.first),
-             visible - std::min(visible, change.size));
-  } else if (change.overwritten) {
-    const auto begin = change.source * change.size;
-    scan.add(part.first, part.last, -1.0);
-    scan.add(begin, std::min(begin + part.last - part.first, scan.keys()));
+  ranges.add(0, visible);
+  if (change.change == Change::shifted) {
+    ranges.add(part.first, visible, taken);
+    ranges.add(part.first - std::min(change.size, part.first),
+               visible - std::min(visible, change.size));
   } else {
-    if (change.zeroed) {
-      scan.add_zero_keys(part.last - part.first);
-    }
-    scan.add(part.first, part.last, change.times - 1.0);
+    const auto begin = change.source * change.size;
+    ranges.add(part.first, part.last, taken);
+    ranges.add(begin, std::min(begin + part.last - part.first, scan.keys()));
   }
-  return scan.misfit();
 }
 
 void bend(const PageChange& change, const Row& row, std::span<double> logits) {
   const auto part = visible_part(change, row.visible);
   std::vector<double> times(logits.size(), 0.0);
   std::fill_n(times.begin(), row.visible, 1.0);
-  for (std::size_t key = part.first; change.shifted && key < row.visible; ++key) {
+  const bool shifted = change.change == Change::shifted;
+  for (std::size_t key = part.first; shifted && key < row.visible; ++key) {
     times[key] -= 1.0;
     times[key - change.size] += 1.0;
   }
-  for (std::size_t key = part.first; !change.shifted && key < part.last; ++key) {
-    if (change.overwritten) {
+  for (std::size_t key = part.first; !shifted && key < part.last; ++key) {
+    if (change.change == Change::overwritten) {
       const auto source = change.source * change.size + key - part.first;
       times[key] -= 1.0;
       if (source < times.size()) {
         times[source] += 1.0;
       }
     } else {
-      times[key] = change.times;
+      times[key] = change.change == Change::twice ? 2.0 : 0.0;
     }
   }
   for (std::size_t key = 0; key < logits.size(); ++key) {
     logits[key] += std::log(times[key]);
   }
-}
-
-struct Best {
-  double sum = std::numeric_limits<double>::infinity();
-  PageChange change;
-};
-
-void consider(std::vector<PrefixScan>& scans, const PageChange& change, Best& best) {
-  double sum = 0.0;
-  for (auto& scan : scans) {
-    sum += misfit(scan, change);
-    if (sum >= best.sum) {
-      return;
-    }
-  }
-  best = {sum, change};
 }
 
 Candidate candidate_of(const Context& context, const PageChange& change) {
@@ -112,7 +106,7 @@ Candidate candidate_of(const Context& context, const PageChange& change) {
   candidate.mechanism.bend = [change](const Row& row, std::span<double> logits) {
     bend(change, row, logits);
   };
-  if (change.zeroed) {
+  if (change.change == Change::zeroed) {
     candidate.mechanism.extra_mass = [change](const Row& row) {
       const auto part = visible_part(change, row.visible);
       return std::log(static_cast<double>(part.last - part.first));
@@ -126,78 +120,113 @@ Candidate candidate_of(const Context& context, const PageChange& change) {
                      {"last_key", number(change.last * change.size - 1)}};
   const std::string keys =
       fmt::format("keys {}..{}", change.first * change.size, change.last * change.size - 1);
-  if (change.shifted) {
+  switch (change.change) {
+  case Change::shifted:
     part.id = "pages.duplicated";
     part.parameters.push_back({"source_page", number(change.first - 1)});
     part.evidence =
         fmt::format("from key {} on stand the keys of one page before", change.first * change.size);
-  } else if (change.overwritten) {
+    break;
+  case Change::overwritten:
     part.id = "pages.duplicated";
     part.parameters.push_back({"source_page", number(change.source)});
     part.evidence =
         fmt::format("in place of {} stand the keys from {} on", keys, change.source * change.size);
-  } else if (change.times > 1.0) {
+    break;
+  case Change::twice:
     part.id = "pages.duplicated";
     part.evidence = keys + " count twice";
-  } else if (change.zeroed) {
+    break;
+  case Change::zeroed:
     part.id = "pages.missing";
     part.parameters.push_back({"content", std::string("zeros")});
     part.evidence = keys + " hold zeros: logit 0, no value";
-  } else {
+    break;
+  case Change::missing:
     part.id = "pages.missing";
     part.evidence = keys + " take no part";
+    break;
   }
   candidate.parts.push_back(std::move(part));
-  candidate.cost = 1.0 + (change.overwritten || change.size == 1 ? 2.0 : 1.0) * k_cost_of_scan;
+  const bool two_numbers = change.change == Change::overwritten || change.size == 1;
+  candidate.cost = 1.0 + (two_numbers ? 2.0 : 1.0) * k_cost_of_scan;
   return candidate;
+}
+
+/// What can have changed in rows that see `longest` keys at most, of sequences of `total`. Larger
+/// pages first: at equal misfit they are the simpler answer.
+struct PageChanges {
+  std::vector<PageChange> runs;
+  std::vector<PageChange> shifted;
+  std::vector<PageChange> overwritten;
+};
+
+void append_changes(std::size_t size, std::size_t longest, std::size_t total,
+                    PageChanges& changes) {
+  const std::size_t run = size == 1 ? k_longest_run_of_keys : k_longest_run_of_pages;
+  const std::size_t pages = (longest + size - 1) / size;
+  for (std::size_t first = 0; first < pages; ++first) {
+    for (std::size_t last = first + 1; last <= std::min(pages, first + run); ++last) {
+      changes.runs.push_back({Change::missing, size, first, last});
+    }
+  }
+  if (size == 1) {
+    return;
+  }
+  for (std::size_t first = 1; first < pages; ++first) {
+    changes.shifted.push_back({Change::shifted, size, first, first + 1});
+  }
+  const std::size_t sources = (total + size - 1) / size;
+  for (std::size_t first = 0; pages * sources <= k_most_pairs && first < pages; ++first) {
+    for (std::size_t source = 0; source < sources; ++source) {
+      if (source != first) {
+        changes.overwritten.push_back({Change::overwritten, size, first, first + 1, source});
+      }
+    }
+  }
+}
+
+PageChanges page_changes(std::size_t longest, std::size_t total) {
+  PageChanges changes;
+  for (auto size = k_page_sizes.rbegin(); size != k_page_sizes.rend(); ++size) {
+    if (*size > 1 || longest <= k_longest_for_keys) {
+      append_changes(*size, longest, total, changes);
+    }
+  }
+  return changes;
 }
 
 } // namespace
 
 void propose_pages(const Context& context, std::vector<Candidate>& candidates) {
-  auto scans = prefix_scans(context.predictor, context.reference, context.probe, 16);
+  const unsigned threads = threads_of_proposer(context);
+  const auto scans = prefix_scans(context.predictor, context.reference, context.probe, 16, threads);
   std::size_t longest = 0;
   std::size_t total = 0;
   for (const auto& scan : scans) {
     longest = std::max(longest, scan.row().visible);
     total = std::max(total, scan.keys()); // a page's content may come from the row's future
   }
-  Best missing;
-  Best twice;
-  Best zeroed;
-  Best overwritten;
-  Best shifted;
-  // Larger pages first: at equal misfit they are the simpler answer.
-  for (auto size = k_page_sizes.rbegin(); size != k_page_sizes.rend(); ++size) {
-    if (*size == 1 && longest > k_longest_for_keys) {
-      continue;
-    }
-    const std::size_t run = *size == 1 ? k_longest_run_of_keys : k_longest_run_of_pages;
-    const std::size_t pages = (longest + *size - 1) / *size;
-    for (std::size_t first = 0; first < pages; ++first) {
-      for (std::size_t last = first + 1; last <= std::min(pages, first + run); ++last) {
-        consider(scans, {*size, first, last, 0.0}, missing);
-        consider(scans, {*size, first, last, 2.0}, twice);
-        consider(scans, {*size, first, last, 0.0, 0, false, true}, zeroed);
-      }
-      if (first > 0 && *size > 1) {
-        consider(scans, {*size, first, first + 1, 1.0, 0, false, false, true}, shifted);
-      }
-    }
-    const std::size_t sources = (total + *size - 1) / *size;
-    if (*size > 1 && pages * sources <= k_most_pairs) {
-      for (std::size_t first = 0; first < pages; ++first) {
-        for (std::size_t source = 0; source < sources; ++source) {
-          if (source != first) {
-            consider(scans, {*size, first, first + 1, 1.0, source, true}, overwritten);
-          }
-        }
-      }
+  const PageChanges changes = page_changes(longest, total);
+  const auto found = [&](const std::vector<PageChange>& tried, std::size_t lanes, auto add) {
+    return search(
+        scans, tried.size(), lanes,
+        [&](const PrefixScan& scan, std::size_t candidate, RangeSum& ranges) {
+          add(scan, tried[candidate], ranges);
+        },
+        threads);
+  };
+  const Misfits of_runs = found(changes.runs, k_of_runs.size(), add_runs);
+  for (std::size_t lane = 0; lane < k_of_runs.size(); ++lane) {
+    if (const auto best = of_runs.least(lane)) {
+      PageChange run = changes.runs[*best];
+      run.change = k_of_runs[lane];
+      candidates.push_back(candidate_of(context, run));
     }
   }
-  for (const auto* best : {&missing, &twice, &zeroed, &overwritten, &shifted}) {
-    if (std::isfinite(best->sum)) {
-      candidates.push_back(candidate_of(context, best->change));
+  for (const auto* moved : {&changes.overwritten, &changes.shifted}) {
+    if (const auto best = found(*moved, 1, add_moved).least()) {
+      candidates.push_back(candidate_of(context, (*moved)[*best]));
     }
   }
 }

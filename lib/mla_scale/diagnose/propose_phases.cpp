@@ -1,4 +1,5 @@
 #include <mla_scale/compare/scale_fit.hpp>
+#include <mla_scale/core/parallel.hpp>
 #include <mla_scale/diagnose/candidate.hpp>
 #include <mla_scale/diagnose/linear_fit.hpp>
 #include <mla_scale/diagnose/named_scale.hpp>
@@ -115,13 +116,19 @@ void propose_phases(const Context& context, std::vector<Candidate>& candidates) 
     return;
   }
   const auto logits = split_by_phase(context.sample);
+  std::vector<std::pair<Phase, FitSource>> fits;
   for (const bool in_context : {true, false}) {
     for (const auto source : sources_of(context.sample)) {
-      Phase phase{in_context, logits, {}};
-      phase.fit = fit_phase(context, phase, source);
-      if (phase.fit) {
-        name_phase(context, phase, source, candidates);
-      }
+      fits.push_back({{in_context, logits, {}}, source});
+    }
+  }
+  parallel_for(fits.size(), threads_of_proposer(context), [&](std::size_t at) {
+    auto& [phase, source] = fits[at];
+    phase.fit = fit_phase(context, phase, source);
+  });
+  for (const auto& [phase, source] : fits) {
+    if (phase.fit) {
+      name_phase(context, phase, source, candidates);
     }
   }
 }

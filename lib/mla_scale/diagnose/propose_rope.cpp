@@ -1,3 +1,4 @@
+#include <mla_scale/core/parallel.hpp>
 #include <mla_scale/diagnose/before_rope.hpp>
 #include <mla_scale/diagnose/candidate.hpp>
 #include <mla_scale/diagnose/captured_rotation.hpp>
@@ -17,23 +18,36 @@ namespace mla_scale::diagnose {
 
 namespace {
 
+/// Rotated keys by sequence.
+using Keys = std::map<std::size_t, BeforeRope::Matrix>;
+
+/// Those of the sequences of some rows.
+Keys rotated_keys(const Context& context, const BeforeRope& before, const Rotation& rotation,
+                  bool restart, std::span<const std::size_t> rows, unsigned threads) {
+  Keys keys;
+  for (const auto index : rows) {
+    const auto sequence = context.sample.rows[index].sequence;
+    if (!keys.contains(sequence)) {
+      keys.emplace(sequence,
+                   before.keys(context.problem.sequences[sequence], rotation, restart, threads));
+    }
+  }
+  return keys;
+}
+
 /// Logits with the rope parts of `rows` rotated as given; other rows keep the sample's.
 std::shared_ptr<const LogitSet> rotated_logits(const Context& context, const BeforeRope& before,
-                                               const Rotation& query, const Rotation& key,
-                                               bool restart, std::span<const std::size_t> rows) {
+                                               const RopeVariant& variant,
+                                               std::span<const std::size_t> rows,
+                                               unsigned threads) {
   auto logits = std::make_shared<LogitSet>(*context.sample.logits);
-  std::map<std::size_t, BeforeRope::Matrix> keys;
-  for (const auto index : rows) {
-    const Row& row = context.sample.rows[index];
-    auto found = keys.find(row.sequence);
-    if (found == keys.end()) {
-      found = keys.emplace(row.sequence,
-                           before.keys(context.problem.sequences[row.sequence], key, restart))
-                  .first;
-    }
-    Eigen::Map<Eigen::VectorXd>(logits->rope.data() + row.offset, found->second.rows()) =
-        found->second * before.query(row.row, row.head, query);
-  }
+  const Keys keys = rotated_keys(context, before, variant.key, variant.restart, rows, threads);
+  parallel_for(rows.size(), threads, [&](std::size_t at) {
+    const Row& row = context.sample.rows[rows[at]];
+    const BeforeRope::Matrix& of_row = keys.at(row.sequence);
+    Eigen::Map<Eigen::VectorXd>(logits->rope.data() + row.offset, of_row.rows()) =
+        of_row * before.query(row.row, row.head, variant.query);
+  });
   return logits;
 }
 
@@ -86,6 +100,46 @@ std::vector<double> shifts(const Context& context) {
   return {tried.begin(), tried.end()};
 }
 
+/// The two shifts of the positions of q that fit best: all of them on two rows, the best of those
+/// on a few others too.
+std::vector<double> best_shifts(const Context& context, const BeforeRope& before,
+                                const Rotation& right) {
+  constexpr std::size_t k_screened = 12;
+  constexpr std::size_t k_most = 2;
+  std::vector<std::size_t> few;
+  for (std::size_t at = 0; at < context.probe.size() && few.size() < 6;
+       at += 1 + context.probe.size() / 6) {
+    few.push_back(context.probe[at]);
+  }
+  const unsigned threads = threads_of_proposer(context);
+  const Keys keys = rotated_keys(context, before, right, false, few, threads);
+  std::vector<std::pair<double, double>> best; // misfit, shift
+  const auto measure = [&](std::span<const std::size_t> rows) {
+    parallel_for(best.size(), threads, [&](std::size_t at) {
+      Rotation shifted = right;
+      shifted.shift = best[at].second;
+      double sum = 0.0;
+      for (const auto index : rows) {
+        sum += shift_misfit(context, before, keys.at(context.sample.rows[index].sequence), shifted,
+                            index);
+      }
+      best[at].first = sum;
+    });
+    std::sort(best.begin(), best.end());
+  };
+  for (const double shift : shifts(context)) {
+    best.emplace_back(0.0, shift);
+  }
+  measure(std::span(few).last(std::min<std::size_t>(2, few.size())));
+  best.resize(std::min(best.size(), k_screened));
+  measure(few);
+  std::vector<double> result;
+  for (std::size_t at = 0; at < best.size() && at < k_most; ++at) {
+    result.push_back(best[at].second);
+  }
+  return result;
+}
+
 } // namespace
 
 void propose_rope(const Context& context, std::vector<Candidate>& candidates) {
@@ -97,11 +151,10 @@ void propose_rope(const Context& context, std::vector<Candidate>& candidates) {
   const auto propose = [&](const RopeVariant& variant) {
     Candidate candidate;
     candidate.mechanism = context.reference;
-    candidate.mechanism.logits = rotated_logits(context, *before, variant.query, variant.key,
-                                                variant.restart, context.probe);
+    candidate.mechanism.logits =
+        rotated_logits(context, *before, variant, context.probe, threads_of_proposer(context));
     candidate.complete = [&context, before = *before, variant](Candidate& all) {
-      all.mechanism.logits = rotated_logits(context, before, variant.query, variant.key,
-                                            variant.restart, context.rows);
+      all.mechanism.logits = rotated_logits(context, before, variant, context.rows, 1);
     };
     candidate.cost = variant.cost;
     candidate.parts.push_back({variant.id, variant.parameters, variant.text});
@@ -127,52 +180,15 @@ void propose_rope(const Context& context, std::vector<Candidate>& candidates) {
            {},
            1.5,
            true});
-  std::vector<std::size_t> few;
-  for (std::size_t at = 0; at < context.probe.size() && few.size() < 6;
-       at += 1 + context.probe.size() / 6) {
-    few.push_back(context.probe[at]);
-  }
-  std::map<std::size_t, BeforeRope::Matrix> keys;
-  for (const auto index : few) {
-    const auto sequence = context.sample.rows[index].sequence;
-    if (!keys.contains(sequence)) {
-      keys.emplace(sequence, before->keys(context.problem.sequences[sequence], right));
-    }
-  }
-  const auto misfit_of = [&, model_rotation = right](double shift,
-                                                     std::span<const std::size_t> rows) {
-    Rotation shifted = model_rotation;
-    shifted.shift = shift;
-    double sum = 0.0;
-    for (const auto index : rows) {
-      sum += shift_misfit(context, *before, keys.at(context.sample.rows[index].sequence), shifted,
-                          index);
-    }
-    return sum;
-  };
-  // All of them on two rows, the best of those on the others too.
-  constexpr std::size_t k_screened = 12;
-  const auto last_two = std::span(few).last(std::min<std::size_t>(2, few.size()));
-  std::vector<std::pair<double, double>> best;
-  for (const double shift : shifts(context)) {
-    best.emplace_back(misfit_of(shift, last_two), shift);
-  }
-  std::sort(best.begin(), best.end());
-  best.resize(std::min(best.size(), k_screened));
-  for (auto& [sum, shift] : best) {
-    sum = misfit_of(shift, few);
-  }
-  std::sort(best.begin(), best.end());
-  for (std::size_t at = 0; at < best.size() && at < 2; ++at) {
-    RopeVariant shifted{
-        "rope.positions_shifted",
-        fmt::format("positions of q moved by {:g} against those of k", best[at].second),
-        right,
-        right,
-        {{"shift", best[at].second}},
-        1.0 + k_cost_of_scan,
-        false};
-    shifted.query.shift = best[at].second;
+  for (const double shift : best_shifts(context, *before, right)) {
+    RopeVariant shifted{"rope.positions_shifted",
+                        fmt::format("positions of q moved by {:g} against those of k", shift),
+                        right,
+                        right,
+                        {{"shift", shift}},
+                        1.0 + k_cost_of_scan,
+                        false};
+    shifted.query.shift = shift;
     propose(shifted);
   }
 }

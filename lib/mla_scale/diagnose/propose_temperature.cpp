@@ -1,3 +1,4 @@
+#include <mla_scale/core/parallel.hpp>
 #include <mla_scale/diagnose/candidate.hpp>
 #include <mla_scale/diagnose/linear_fit.hpp>
 #include <mla_scale/diagnose/named_scale.hpp>
@@ -8,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -33,21 +35,25 @@ std::vector<Point> fit_rows(const Context& context, FitSource source) {
       by_row[row.row].push_back(index);
     }
   }
-  std::vector<Point> points;
+  std::vector<std::vector<std::size_t>> fitted;
   const std::size_t step = std::max<std::size_t>(1, by_row.size() / 64);
   std::size_t at = 0;
   for (auto& [number, rows] : by_row) {
-    if (at++ % step != 0) {
-      continue;
+    if (at++ % step == 0) {
+      rows.resize(std::min<std::size_t>(rows.size(), 2));
+      fitted.push_back(std::move(rows));
     }
-    if (rows.size() > 2) {
-      rows.resize(2);
-    }
-    const auto fit =
-        fit_factors(context.predictor, context.reference, rows, source, along_scale(), {});
-    if (fit && fit->factors.nope > 0.0) {
+  }
+  std::vector<std::optional<LinearFit>> fits(fitted.size());
+  parallel_for(fits.size(), threads_of_proposer(context), [&](std::size_t of) {
+    fits[of] =
+        fit_factors(context.predictor, context.reference, fitted[of], source, along_scale(), {});
+  });
+  std::vector<Point> points;
+  for (std::size_t of = 0; of < fits.size(); ++of) {
+    if (const auto& fit = fits[of]; fit && fit->factors.nope > 0.0) {
       const double error = std::max(fit->standard_errors[0], 1e-6);
-      const auto& row = context.sample.rows[rows.front()];
+      const auto& row = context.sample.rows[fitted[of].front()];
       points.push_back({row.local, row.position, fit->factors.nope, 1.0 / (error * error)});
     }
   }
