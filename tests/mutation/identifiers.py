@@ -95,7 +95,7 @@ ROWS = {
         Row("rope.positions_shifted", "moved.shift += restart", "moved.shift -= restart"),
     ],
     "diagnose/propose_rope.cpp": [
-        Row("rope.positions_shifted", "shifted.query.shift = best[at].second", "shifted.key.shift = best[at].second"),
+        Row("rope.positions_shifted", "shifted.query.shift = shift", "shifted.key.shift = shift"),
     ],
     "diagnose/explain_lse.cpp": [
         Row("lse.base2", "base_two(rules[at].expected, std::numbers::log2e", "base_two(rules[at].expected, std::numbers::ln10"),
@@ -112,22 +112,22 @@ ROWS = {
         Row("merge.average", '"merge.average", 0.0', '"merge.average", 0.5'),
         Row("merge.average", "at += chunk", "at += chunk + 1"),
         Row("merge.context_dropped", "[](const Row& row) { return row.prefix; }", "[](const Row& row) { return row.prefix - 1; }"),
-        Row("merge.context_dropped", "[best_at](const Row&) { return best_at; }", "[best_at](const Row&) { return best_at + 1; }"),
+        Row("merge.context_dropped", "[at](const Row&) { return at; }", "[at](const Row&) { return at + 1; }"),
     ],
     "diagnose/propose_masks.cpp": [
         Row("mask.none", "std::pair{std::size_t{0}, row.keys}", "std::pair{std::size_t{0}, row.visible + 1}"),
         Row("mask.top_left", "row.local + 1", "row.local"),
         Row("mask.off_by_one_long", "candidates.push_back(offset_mask(context, 1))", "candidates.push_back(offset_mask(context, 2))"),
-        Row("mask.off_by_one_long", "offset_mask(context, best_offset)", "offset_mask(context, best_offset + 1)"),
+        Row("mask.off_by_one_long", "offset_mask(context, offset)", "offset_mask(context, offset + 1)"),
         Row("mask.off_by_one_short", "candidates.push_back(offset_mask(context, -1))", "candidates.push_back(offset_mask(context, -2))"),
         Row("mask.window", "row.visible - std::min(row.visible, window)", "row.visible - std::min(row.visible, window + 1)"),
     ],
     "diagnose/propose_pages.cpp": [
-        Row("pages.missing", "times[key] = change.times;", "times[key] += change.times;"),
+        Row("pages.missing", "change.change == Change::twice ? 2.0 : 0.0", "change.change == Change::twice ? 2.0 : 1.0"),
         Row("pages.missing", "return std::log(static_cast<double>(part.last - part.first));",
             "return static_cast<double>(part.last - part.first);"),
         Row("pages.duplicated", "change.source * change.size + key - part.first;", "change.source * change.size;"),
-        Row("pages.duplicated", "consider(scans, {*size, first, last, 2.0}, twice)", "consider(scans, {*size, first, last, 3.0}, twice)"),
+        Row("pages.duplicated", "change.change == Change::twice ? 2.0 : 0.0", "change.change == Change::twice ? 3.0 : 0.0"),
         Row("pages.duplicated", "times[key - change.size] += 1.0", "times[key - 1] += 1.0"),
     ],
     "diagnose/propose_extra_mass.cpp": [

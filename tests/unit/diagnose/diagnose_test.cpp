@@ -306,6 +306,24 @@ TEST_CASE("noise that is no known bug stays unexplained") {
   CHECK(first_of(report) == "unexplained");
 }
 
+namespace {
+
+void check_same(const diagnose::Report& one, const diagnose::Report& other) {
+  REQUIRE(one.findings.size() == other.findings.size());
+  for (std::size_t at = 0; at < one.findings.size(); ++at) {
+    CHECK(one.findings[at].id == other.findings[at].id);
+    CHECK(one.findings[at].residual_ratio == other.findings[at].residual_ratio);
+    CHECK(one.findings[at].evidence == other.findings[at].evidence);
+  }
+  REQUIRE(one.considered.size() == other.considered.size());
+  for (std::size_t at = 0; at < one.considered.size(); ++at) {
+    CHECK(one.considered[at].ids == other.considered[at].ids);
+    CHECK(one.considered[at].residual_ratio == other.considered[at].residual_ratio);
+  }
+}
+
+} // namespace
+
 TEST_CASE("the diagnosis is the same to the last bit whatever the number of threads") {
   Settings settings;
   settings.prefix = 24;
@@ -315,17 +333,24 @@ TEST_CASE("the diagnosis is the same to the last bit whatever the number of thre
     const auto one = diagnosed(simulation, 1);
     const auto several = diagnosed(simulation, 3);
     INFO(bug);
-    REQUIRE(one.findings.size() == several.findings.size());
-    for (std::size_t at = 0; at < one.findings.size(); ++at) {
-      CHECK(one.findings[at].id == several.findings[at].id);
-      CHECK(one.findings[at].residual_ratio == several.findings[at].residual_ratio);
-      CHECK(one.findings[at].evidence == several.findings[at].evidence);
-    }
-    REQUIRE(one.considered.size() == several.considered.size());
-    for (std::size_t at = 0; at < one.considered.size(); ++at) {
-      CHECK(one.considered[at].ids == several.considered[at].ids);
-      CHECK(one.considered[at].residual_ratio == several.considered[at].residual_ratio);
-    }
+    check_same(one, several);
+  }
+}
+
+TEST_CASE("so it is of rows so long that memory lets one search run at a time, on all threads") {
+  Settings settings;
+  settings.heads = 1;
+  settings.nope = 8;
+  settings.value = 24;
+  settings.queries = 4;
+  settings.prefix = 30'000; // 24 rows with the sums of all their keys: 138 of 256 MiB
+  // Found by the last of the searches, so that all of them run.
+  const auto simulation = simulator::simulate(settings, "rope.positions_shifted");
+  const auto one = diagnosed(simulation, 1);
+  CHECK(first_of(one) == "rope.positions_shifted");
+  for (const int threads : {2, 5}) {
+    INFO(threads);
+    check_same(one, diagnosed(simulation, threads));
   }
 }
 
