@@ -149,6 +149,19 @@ TEST_CASE("a page is the largest that explains the rows, the first page too") {
   CHECK(number(report.findings.front(), "first_key") == 128.0);
 }
 
+TEST_CASE(
+    "positions that are off by a page, or by where the sequence begins, are told by how much") {
+  auto report = diagnosed(simulate({}, "rope.positions_shifted:page"));
+  REQUIRE(first_of(report) == "rope.positions_shifted");
+  CHECK(number(report.findings.front(), "shift") == 1024.0);
+  Settings settings;
+  settings.first_position = 1000;
+  CHECK(first_of(diagnosed(simulate(settings, "healthy"))) == "healthy");
+  report = diagnosed(simulate(settings, "rope.positions_shifted:zero"));
+  REQUIRE(first_of(report) == "rope.positions_shifted");
+  CHECK(number(report.findings.front(), "shift") == -1000.0);
+}
+
 TEST_CASE("a bug of the earlier rows alone is named with the last of them, beside a NaN too") {
   for (const std::string bug : {"pages.missing:early", "pages.missing:early+output.nan"}) {
     const auto report = diagnosed(simulate({}, bug)); // rows 0..23 of three heads

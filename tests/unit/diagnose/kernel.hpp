@@ -242,15 +242,15 @@ public:
   [[nodiscard]] const Settings& settings() const { return m_s; }
 
 private:
-  static std::vector<double> turn(const std::vector<double>& x, std::size_t at,
-                                  const Turn& turning) {
+  [[nodiscard]] std::vector<double> turn(const std::vector<double>& x, std::size_t at,
+                                         const Turn& turning) const {
     const auto& frequencies = turning.frequencies;
     if (frequencies.empty()) {
       return x;
     }
     std::vector<double> y(x.size());
     const std::size_t half = x.size() / 2;
-    const double position = turning.position(at);
+    const double position = turning.position(at) + static_cast<double>(m_s.first_position);
     const auto angle = [&](std::size_t pair, std::size_t column) {
       return position * frequencies[turning.mixed ? column % half : pair];
     };

@@ -2,6 +2,7 @@
 
 #include <mla_scale/diagnose/explanation.hpp>
 #include <mla_scale/diagnose/linear_fit.hpp>
+#include <mla_scale/diagnose/scale_candidates.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -33,6 +34,21 @@ TEST_CASE("a candidate for the scale changes it by as much as it says") {
     }
   }
   CHECK(found > 0);
+}
+
+TEST_CASE("a scale goes by one identifier once, though two formulas give it") {
+  // Where 48^-1/2 itself is expected, its square is that of the expected scale.
+  auto expectation = simulate({}, "healthy").expectation;
+  expectation.softmax_scale = expectation.base;
+  std::vector<double> squared;
+  for (const auto& candidate : diagnose::scale_candidates(expectation)) {
+    if (candidate.id == "scale.squared") {
+      squared.push_back(candidate.value);
+    }
+  }
+  REQUIRE(squared.size() == 2);
+  CHECK(squared[0] == Approx(1.0 / 48));
+  CHECK(squared[1] == Approx(1.37 * 1.37 / 48));
 }
 
 TEST_CASE("gains of heads change as much as the largest of them, and rounding along") {

@@ -349,9 +349,9 @@ Simulation simulate(const Settings& s, const std::string& bug) {
     capture.lse = view(output.lse, tensor::Dtype::f32, "lse");
   }
   for (std::int64_t key = 0; s.before_rope && key < s.queries + s.prefix; ++key) {
-    capture.positions_k.push_back(key);
+    capture.positions_k.push_back(s.first_position + key);
     if (key >= s.prefix) {
-      capture.positions_q.push_back(key);
+      capture.positions_q.push_back(s.first_position + key);
     }
   }
   if (s.before_rope) {

@@ -20,6 +20,7 @@ struct Settings {
   std::int64_t latent = 56;
   std::int64_t queries = 48;
   std::int64_t prefix = 0;
+  std::int64_t first_position = 0; ///< of the first key
   mla_scale::tensor::Dtype dtype = mla_scale::tensor::Dtype::bf16;
   bool lse = true;
   bool before_rope = true;   ///< q_pre, k_pe_pre and positions in the capture

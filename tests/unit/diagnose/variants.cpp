@@ -116,6 +116,20 @@ void positions_begin_again(Kernel& kernel, After& /*after*/) {
   kernel.rotate_keys(turning);
 }
 
+void shift_queries(Kernel& kernel, double by) {
+  kernel.rotate_queries({kernel.settings().interleaved, kernel.inputs().frequencies,
+                         [by](std::size_t at) { return static_cast<double>(at) + by; }});
+}
+
+void queries_a_page_later(Kernel& kernel, After& /*after*/) {
+  shift_queries(kernel, 1024.0);
+}
+
+/// Though the sequence begins elsewhere.
+void queries_count_from_zero(Kernel& kernel, After& /*after*/) {
+  shift_queries(kernel, -static_cast<double>(kernel.settings().first_position));
+}
+
 /// Natural, but declared base 2: the reader multiplies by ln 2.
 void natural_lse_declared_base2(Kernel& /*kernel*/, After& after) {
   after = [](Output& output) {
@@ -416,6 +430,8 @@ bool apply_variant(Kernel& kernel, const std::string& bug, After& after) {
       {"rope.not_applied:q", queries_not_rotated},
       {"rope.not_applied:k", keys_not_rotated},
       {"rope.positions_shifted:restart", positions_begin_again},
+      {"rope.positions_shifted:page", queries_a_page_later},
+      {"rope.positions_shifted:zero", queries_count_from_zero},
       {"lse.base2:declared", natural_lse_declared_base2},
       {"lse.transposed:rows", lse_written_by_rows},
       {"lse.multiple", lse_a_fifth_larger},
