@@ -7,6 +7,7 @@
 #include <map>
 #include <string>
 #include <support/catch.hpp>
+#include <support/sanitizer.hpp>
 #include <vector>
 
 // Captures from a simulated kernel (simulator.cpp), whose bugs are written from what the
@@ -343,15 +344,13 @@ TEST_CASE("so it is of rows so long that memory lets one search run at a time, o
   settings.nope = 8;
   settings.value = 24;
   settings.queries = 4;
-  settings.prefix = 30'000; // 24 rows with the sums of all their keys: 138 of 256 MiB
+  // 24 rows with the sums of all their keys: 138 of 256 MiB. Sanitizers are too slow for so many.
+  settings.prefix = k_sanitized ? 3'000 : 30'000;
   // Found by the last of the searches, so that all of them run.
   const auto simulation = simulator::simulate(settings, "rope.positions_shifted");
   const auto one = diagnosed(simulation, 1);
   CHECK(first_of(one) == "rope.positions_shifted");
-  for (const int threads : {2, 5}) {
-    INFO(threads);
-    check_same(one, diagnosed(simulation, threads));
-  }
+  check_same(one, diagnosed(simulation, 5));
 }
 
 TEST_CASE("the table has a row for every identifier of the contract") {
