@@ -1,4 +1,3 @@
-#include <mla_scale/compare/row_sample.hpp>
 #include <mla_scale/diagnose/sample.hpp>
 #include <mla_scale/reference/key_blocks.hpp>
 #include <mla_scale/reference/key_tiles.hpp>
@@ -9,7 +8,6 @@
 #include <cmath>
 #include <numbers>
 #include <optional>
-#include <set>
 
 namespace mla_scale::diagnose {
 
@@ -17,78 +15,9 @@ namespace {
 
 using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-/// Long rows may take so many times the budget, or nothing would be left of it for several heads.
-constexpr std::int64_t k_long_budget = 2;
-constexpr std::int64_t k_fewest_rows = 8; // of a head, below which fewer heads say more
-constexpr std::int64_t k_fewest_heads = 2;
 constexpr Eigen::Index k_key_block = 256;
-constexpr std::int64_t k_short_rows = 12; // of a head, on top, of a long sequence
-constexpr std::int64_t k_most_short_logits = 4'000'000;
-constexpr std::int64_t k_fewest_keys = 16; // of a short row: fewer say little
-
 std::size_t unsigned_of(std::int64_t value) {
   return static_cast<std::size_t>(value);
-}
-
-/// Which of `count` rows in a row are worth looking at, `limit` at most.
-std::vector<std::int64_t> preferred_rows(std::int64_t count, std::int64_t limit) {
-  std::set<std::int64_t> chosen;
-  if (count <= limit) {
-    limit = count;
-  }
-  const auto add = [&](std::int64_t local) {
-    if (local >= 0 && local < count && std::ssize(chosen) < limit) {
-      chosen.insert(local);
-    }
-  };
-  for (std::int64_t edge = 0; edge < 4; ++edge) {
-    add(edge);
-    add(count - 1 - edge);
-  }
-  for (std::int64_t page = 64; page < count && std::ssize(chosen) < limit / 3; page += 64) {
-    add(page - 1);
-    add(page);
-  }
-  // Halving steps, so that any limit gives an even spread; odd offsets, so that no page size hides.
-  for (std::int64_t parts = 2; std::ssize(chosen) < limit; parts *= 2) {
-    for (std::int64_t part = 1; part < parts; part += 2) {
-      add(part * count / parts);
-    }
-    if (parts > 2 * count) {
-      for (std::int64_t local = 0; local < count; ++local) {
-        add(local);
-      }
-    }
-  }
-  return {chosen.begin(), chosen.end()};
-}
-
-/// The problem's rows that belong to a sequence.
-std::vector<std::int64_t> rows_of(const reference::Problem& problem,
-                                  const tensor::Sequence& sequence) {
-  std::vector<std::int64_t> rows = problem.chosen_rows();
-  std::erase_if(rows, [&](std::int64_t row) {
-    return row < sequence.query_begin || row >= sequence.query_end;
-  });
-  return rows;
-}
-
-/// Of a long sequence some rows that see few keys, evenly, as many as the logits of all its keys
-/// may be held for in so many heads.
-std::vector<std::int64_t> few_short_rows(const reference::Problem& problem,
-                                         const tensor::Sequence& sequence, std::int64_t heads) {
-  const std::int64_t keys = sequence.key_end - sequence.key_begin;
-  const auto limit =
-      std::min(k_short_rows, k_most_short_logits / std::max(keys * heads, std::int64_t{1}));
-  if (keys <= k_long_row || limit < k_fewest_rows) {
-    return {};
-  }
-  std::vector<std::int64_t> rows = rows_of(problem, sequence);
-  std::erase_if(rows, [&](std::int64_t row) {
-    const std::int64_t seen = problem.visible_keys(sequence, row);
-    return seen < k_fewest_keys || seen > k_short_row;
-  });
-  return compare::spread_evenly(rows, limit);
 }
 
 /// Where the keys of a head are read: the problem itself, or of a large capture a copy of this and
@@ -155,67 +84,6 @@ std::size_t rows_with_values(const Sample& sample, std::size_t most) {
   constexpr std::size_t k_most_values = std::size_t{16} << 20;
   constexpr std::size_t k_fewest = 4;
   return std::min(most, std::max(k_most_values / (most_keys(sample) * sample.width), k_fewest));
-}
-
-std::vector<HeadRow> choose_rows(const reference::Problem& problem, std::int64_t heads,
-                                 std::int64_t budget, const std::vector<HeadRow>& suspects) {
-  const auto all_heads = problem.chosen_heads();
-  std::int64_t total_keys = 0; // of one row of each sequence
-  for (const auto& sequence : problem.sequences) {
-    total_keys += sequence.key_end - sequence.key_begin;
-  }
-  const std::int64_t most_logits = k_long_budget * budget;
-  const std::int64_t affordable =
-      most_logits / std::max(k_fewest_rows * total_keys, std::int64_t{1});
-  const auto count = std::min({heads, std::ssize(all_heads), std::max(k_fewest_heads, affordable)});
-  std::set<std::int64_t> chosen_heads;
-  for (const auto& [head, row] : suspects) {
-    if (2 * std::ssize(chosen_heads) < count
-        && std::find(all_heads.begin(), all_heads.end(), head) != all_heads.end()) {
-      chosen_heads.insert(head);
-    }
-  }
-  for (std::int64_t parts = count; std::ssize(chosen_heads) < count; ++parts) {
-    for (std::int64_t index = 0; index < parts && std::ssize(chosen_heads) < count; ++index) {
-      const auto at = parts == 1 ? 0 : index * (std::ssize(all_heads) - 1) / (parts - 1);
-      chosen_heads.insert(all_heads[unsigned_of(at)]);
-    }
-  }
-  std::vector<HeadRow> pairs;
-  if (count == 0 || total_keys == 0) {
-    return pairs;
-  }
-  const auto rows_each = std::clamp<std::int64_t>(budget / (count * total_keys), 4, 256);
-  for (const auto& sequence : problem.sequences) {
-    const auto rows = rows_of(problem, sequence);
-    for (const auto at : preferred_rows(std::ssize(rows), rows_each)) {
-      for (const auto head : chosen_heads) {
-        pairs.emplace_back(head, rows[unsigned_of(at)]);
-      }
-    }
-  }
-  constexpr std::size_t k_most_suspects = 32;
-  std::int64_t logits = std::ssize(pairs) * total_keys / std::ssize(problem.sequences);
-  for (std::size_t at = 0; at < std::min(k_most_suspects, suspects.size()); ++at) {
-    const auto sequence = problem.sequence_of(suspects[at].second);
-    const std::int64_t more = sequence ? count * (sequence->key_end - sequence->key_begin) : 0;
-    if (chosen_heads.contains(suspects[at].first) && logits + more <= most_logits) {
-      logits += more;
-      for (const auto head : chosen_heads) {
-        pairs.emplace_back(head, suspects[at].second);
-      }
-    }
-  }
-  for (const auto& sequence : problem.sequences) {
-    for (const auto row : few_short_rows(problem, sequence, count)) {
-      for (const auto head : chosen_heads) {
-        pairs.emplace_back(head, row);
-      }
-    }
-  }
-  std::sort(pairs.begin(), pairs.end());
-  pairs.erase(std::unique(pairs.begin(), pairs.end()), pairs.end());
-  return pairs;
 }
 
 namespace {

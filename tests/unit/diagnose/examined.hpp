@@ -3,6 +3,7 @@
 #include "diagnosed.hpp"
 
 #include <mla_scale/diagnose/candidate.hpp>
+#include <mla_scale/diagnose/choose_rows.hpp>
 
 #include <cstddef>
 #include <numeric>

@@ -1,6 +1,6 @@
 #include "diagnosed.hpp"
 
-#include <mla_scale/diagnose/sample.hpp>
+#include <mla_scale/diagnose/choose_rows.hpp>
 
 #include <algorithm>
 #include <set>

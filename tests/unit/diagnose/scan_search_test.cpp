@@ -1,5 +1,6 @@
-#include "simulator.hpp"
+#include "diagnosed.hpp"
 
+#include <mla_scale/diagnose/choose_rows.hpp>
 #include <mla_scale/diagnose/scan_search.hpp>
 
 #include <algorithm>
@@ -19,12 +20,8 @@ TEST_CASE("of candidates that fit alike a search finds the first, on any number 
   simulator::Settings settings;
   settings.queries = 97;
   const auto simulation = simulator::simulate(settings, "healthy");
-  const auto problem = reference::make_problem(simulation.capture, reference::Form::expanded,
-                                               simulation.expectation.softmax_scale,
-                                               simulation.expectation.geometry.qk_rope_head_dim);
-  REQUIRE(problem);
-  const auto sample =
-      make_sample(*problem, simulation.capture, choose_rows(*problem, 3, 1'000'000));
+  const auto problem = posed(simulation);
+  const auto sample = make_sample(problem, simulation.capture, choose_rows(problem, 3, 1'000'000));
   REQUIRE(sample);
   const Predictor predictor(*sample, noise_of(simulation.capture, false));
   Mechanism mechanism;
