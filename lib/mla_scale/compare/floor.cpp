@@ -87,6 +87,8 @@ public:
 
   std::vector<std::vector<RowFloor>> run() {
     m_exact = softmaxes(m_samples, k_exact);
+    m_sum_noise.resize(m_samples.size());
+    each_sample([&](std::size_t i) { m_sum_noise[i] = sum_noise(m_samples[i]); });
     for (const SameLogits& group : by_logits(m_recipes)) {
       if (!group.are_rounded()) {
         add_group(group.levels, m_samples);
@@ -145,10 +147,10 @@ private:
     add_lse(levels, seen, kernels);
   }
 
-  /// Float32 sums, of row i.
-  [[nodiscard]] double sum_noise(std::size_t i) const {
+  /// Of float32 sums.
+  [[nodiscard]] double sum_noise(const RowSample& sample) const {
     return (tensor::is_float8(m_dtypes.input) ? 0x1p-12 : 0x1p-21)
-           * (1.0 + largest_logit(m_samples[i], m_problem.softmax_scale));
+           * (1.0 + largest_logit(sample, m_problem.softmax_scale));
   }
 
   void add_out(const std::vector<double>& kernel, std::vector<RowFloor>& floors) const {
@@ -157,7 +159,7 @@ private:
       const Along along =
           error_along(rounding_of(m_dtypes.output), std::span(kernel).subspan(width * i, width),
                       std::span(m_exact_out).subspan(width * i, width));
-      floors[i].out = along.exact > 0.0 ? std::hypot(along.error, sum_noise(i)) : 0.0;
+      floors[i].out = along.exact > 0.0 ? std::hypot(along.error, m_sum_noise[i]) : 0.0;
       floors[i].bias = along.bias;
     }
   }
@@ -171,7 +173,7 @@ private:
         const double error = kernels[i][row].lse() - m_exact[row].lse();
         const double noise =
             lse_noise(seen[row], m_problem.softmax_scale, probabilities, m_recipes[levels[i]]);
-        m_floors[levels[i]][row].lse = std::max(std::hypot(error, sum_noise(row)), noise);
+        m_floors[levels[i]][row].lse = std::max(std::hypot(error, m_sum_noise[row]), noise);
       }
     });
   }
@@ -181,6 +183,7 @@ private:
   ComputeDtypes m_dtypes;
   std::vector<Recipe> m_recipes;
   std::vector<std::vector<RowFloor>> m_floors; // [level][sample]
+  std::vector<double> m_sum_noise;             // of each sample
   std::vector<KernelSoftmax> m_exact;
   std::vector<double> m_exact_out; // [samples, v_head_dim]
 };

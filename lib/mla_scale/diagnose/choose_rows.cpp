@@ -49,32 +49,44 @@ std::vector<std::int64_t> preferred_rows(std::int64_t count, std::int64_t limit)
   return {chosen.begin(), chosen.end()};
 }
 
-/// The problem's rows that belong to a sequence.
+/// The problem's rows that belong to a sequence and should see a key: others say nothing.
 std::vector<std::int64_t> rows_of(const reference::Problem& problem,
                                   const tensor::Sequence& sequence) {
   std::vector<std::int64_t> rows = problem.chosen_rows();
   std::erase_if(rows, [&](std::int64_t row) {
-    return row < sequence.query_begin || row >= sequence.query_end;
+    return row < sequence.query_begin || row >= sequence.query_end
+           || problem.visible_keys(sequence, row) == 0;
   });
   return rows;
 }
 
-/// Of a long sequence some rows that see few keys, evenly, as many as the logits of all its keys
-/// may be held for in so many heads.
-std::vector<std::int64_t> few_short_rows(const reference::Problem& problem,
-                                         const tensor::Sequence& sequence, std::int64_t heads) {
-  const std::int64_t keys = sequence.key_end - sequence.key_begin;
+/// Of each long sequence some rows that see few keys, evenly, as many as the logits of all keys of
+/// these sequences may be held for in so many heads.
+std::vector<std::int64_t> few_short_rows(const reference::Problem& problem, std::int64_t heads) {
+  std::vector<tensor::Sequence> long_ones;
+  std::int64_t keys = 0; // of all of them
+  for (const auto& sequence : problem.sequences) {
+    if (const auto of_one = sequence.key_end - sequence.key_begin; of_one > k_long_row) {
+      long_ones.push_back(sequence);
+      keys += of_one;
+    }
+  }
   const auto limit =
       std::min(k_short_rows, k_most_short_logits / std::max(keys * heads, std::int64_t{1}));
-  if (keys <= k_long_row || limit < k_fewest_rows) {
-    return {};
+  std::vector<std::int64_t> chosen;
+  if (limit < k_fewest_rows) {
+    return chosen;
   }
-  std::vector<std::int64_t> rows = rows_of(problem, sequence);
-  std::erase_if(rows, [&](std::int64_t row) {
-    const std::int64_t seen = problem.visible_keys(sequence, row);
-    return seen < k_fewest_keys || seen > k_short_row;
-  });
-  return compare::spread_evenly(rows, limit);
+  for (const auto& sequence : long_ones) {
+    std::vector<std::int64_t> rows = rows_of(problem, sequence);
+    std::erase_if(rows, [&](std::int64_t row) {
+      const std::int64_t seen = problem.visible_keys(sequence, row);
+      return seen < k_fewest_keys || seen > k_short_row;
+    });
+    const auto some = compare::spread_evenly(rows, limit);
+    chosen.insert(chosen.end(), some.begin(), some.end());
+  }
+  return chosen;
 }
 
 } // namespace
@@ -128,11 +140,9 @@ std::vector<HeadRow> choose_rows(const reference::Problem& problem, std::int64_t
       }
     }
   }
-  for (const auto& sequence : problem.sequences) {
-    for (const auto row : few_short_rows(problem, sequence, count)) {
-      for (const auto head : chosen_heads) {
-        pairs.emplace_back(head, row);
-      }
+  for (const auto row : few_short_rows(problem, count)) {
+    for (const auto head : chosen_heads) {
+      pairs.emplace_back(head, row);
     }
   }
   std::sort(pairs.begin(), pairs.end());

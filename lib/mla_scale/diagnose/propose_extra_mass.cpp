@@ -17,9 +17,8 @@ namespace mla_scale::diagnose {
 
 namespace {
 
-/// What a row says about the mass z: out / right out = 1 / (1 + z e^-lse), and captured lse =
-/// ln(e^lse
-/// + z) where lse counts it.
+/// What a row says about the mass z: out / right out is 1 / (1 + z e^-lse), and the captured lse is
+/// ln(e^lse + z) where it counts the mass.
 struct Observation {
   std::int64_t head = 0;
   double lse = 0.0; ///< the right one

@@ -193,8 +193,9 @@ void propose_gains_of_heads(const Context& context, std::vector<Candidate>& cand
     return;
   }
   Candidate candidate;
-  candidate.direct = [&context, gains](const Row& row) {
-    auto prediction = context.predictor.predict(context.reference, row);
+  candidate.direct = [&predictor = context.predictor, reference = context.reference,
+                      gains](const Row& row) {
+    auto prediction = predictor.predict(reference, row);
     const auto found = gains.find(row.head);
     const double gain = found == gains.end() ? 1.0 : found->second;
     for (double& value : prediction.out) {

@@ -174,7 +174,9 @@ private:
     row.visible = unsigned_of(m_problem.visible_keys(sequence, row.row));
     row.local = unsigned_of(row.row - sequence.query_begin);
     row.queries = unsigned_of(sequence.query_end - sequence.query_begin);
-    row.prefix = unsigned_of(sequence.key_end - sequence.key_begin) - row.queries;
+    // More queries than keys: those that come first see none.
+    const std::size_t all_keys = unsigned_of(sequence.key_end - sequence.key_begin);
+    row.prefix = all_keys - std::min(all_keys, row.queries);
     row.offset = m_logits.nope.size();
     const auto at = unsigned_of(row.row);
     row.factor = m_problem.query_factors.empty() ? 1.0 : m_problem.query_factors[at];

@@ -61,3 +61,23 @@ TEST_CASE("heads under suspicion are at most half of those looked at, and only c
   problem.heads = {0, 2, 4, 7};
   CHECK(heads_of({{6, 1}, {5, 2}}) == std::set<std::int64_t>{0, 2, 4, 7});
 }
+
+TEST_CASE(
+    "a sequence of more queries than keys has no prefix, and one without keys is no trouble") {
+  simulator::Settings settings;
+  settings.queries = 30;
+  auto simulation = simulator::simulate(settings, "healthy");
+  // Queries 5 to 9 see one to five of the five keys, 0 to 4 none; the others have no key at all.
+  simulation.capture.sequences = {{0, 10, 0, 5}, {10, 30, 5, 5}};
+  const auto problem = posed(simulation);
+  const auto sample = diagnose::make_sample(problem, simulation.capture,
+                                            diagnose::choose_rows(problem, 3, 600'000));
+  REQUIRE(sample);
+  CHECK(sample->rows.size() == 15); // of three heads
+  for (const auto& row : sample->rows) {
+    INFO(row.row);
+    CHECK(row.prefix == 0);
+    CHECK(row.visible == static_cast<std::size_t>(row.row - 4));
+  }
+  CHECK(diagnosed(simulation).findings.size() < 10); // ends, and in little memory
+}
