@@ -68,11 +68,11 @@ std::string mapping_text(const std::map<std::int64_t, std::int64_t>& source) {
 }
 
 /// How far the rows of a head are from what another head would give: [head][source].
-using Misfits = std::map<std::int64_t, std::map<std::int64_t, double>>;
+using HeadMisfits = std::map<std::int64_t, std::map<std::int64_t, double>>;
 
 /// Adds source heads [first, last). \return false when they cannot be read
 bool add_misfits(const Context& context, bool whole, const std::vector<std::size_t>& rows,
-                 std::int64_t first, std::int64_t last, Misfits& misfits) {
+                 std::int64_t first, std::int64_t last, HeadMisfits& misfits) {
   std::vector<HeadRow> pairs;
   for (std::int64_t source = first; source < last; ++source) {
     for (const auto index : rows) {
@@ -124,7 +124,7 @@ void propose_permutation(const Context& context, bool whole, std::vector<Candida
   if (static_cast<std::int64_t>(longest) * heads > k_most_keys_of_heads) {
     return; // not_identifiable() says so
   }
-  Misfits misfits;
+  HeadMisfits misfits;
   constexpr std::size_t k_most_values = std::size_t{16} << 20; // 128 MiB
   const auto at_once = static_cast<std::int64_t>(
       std::max(k_most_values / (longest * context.sample.width), std::size_t{1}));
