@@ -1,4 +1,4 @@
-#include "diagnosed.hpp"
+#include "record.hpp"
 
 #include <mla_scale/diagnose/hypothesis.hpp>
 
@@ -18,8 +18,9 @@ using namespace simulator;
 
 namespace {
 
-/// A section for each identifier, so that one can be run alone.
-void check_all(const Settings& settings) {
+/// A section for each identifier, so that one can be run alone. `record`: file of
+/// testdata/diagnosis.
+void check_all(const Settings& settings, const std::string& record) {
   std::map<std::string, std::vector<std::string>> bugs;
   for (const auto& bug : simulator::bugs(settings)) {
     bugs[bug.substr(0, bug.find_first_of(":+"))].push_back(bug);
@@ -31,6 +32,7 @@ void check_all(const Settings& settings) {
         INFO(bug << ": " << report.unexplained
                  << (report.findings.empty() ? "" : report.findings.front().evidence));
         CHECK(first_of(report) == wanted);
+        check_record(record, bug, lines_of(report));
       }
     }
   }
@@ -39,7 +41,7 @@ void check_all(const Settings& settings) {
 } // namespace
 
 TEST_CASE("every bug is named: bf16, with lse, no prefix") {
-  check_all(Settings{});
+  check_all(Settings{}, "bf16");
 }
 
 TEST_CASE("every bug is named: fp16, out alone, with a prefix, halves rotated") {
@@ -49,7 +51,7 @@ TEST_CASE("every bug is named: fp16, out alone, with a prefix, halves rotated") 
   settings.prefix = 24;
   settings.interleaved = false;
   settings.seed = 2;
-  check_all(settings);
+  check_all(settings, "fp16");
 }
 
 TEST_CASE("every bug is named: float32, with lse and a prefix, without the inputs before RoPE") {
@@ -59,7 +61,7 @@ TEST_CASE("every bug is named: float32, with lse and a prefix, without the input
   settings.before_rope = false;
   settings.spread = 0.7;
   settings.seed = 3;
-  check_all(settings);
+  check_all(settings, "float32");
 }
 
 TEST_CASE("the numbers of a finding are those that were injected") {
