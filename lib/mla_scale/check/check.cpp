@@ -3,6 +3,7 @@
 #include <mla_scale/check/expectation.hpp>
 #include <mla_scale/check/notes.hpp>
 #include <mla_scale/check/pose.hpp>
+#include <mla_scale/core/number.hpp>
 #include <mla_scale/diagnose/captured_rotation.hpp>
 #include <mla_scale/diagnose/judged.hpp>
 
@@ -11,7 +12,6 @@
 
 #include <algorithm>
 #include <functional>
-#include <limits>
 #include <utility>
 
 namespace mla_scale::check {
@@ -167,7 +167,7 @@ Result<Check> check_as_read(const model::MlaConfig& config, const scale::Softmax
 
 /// How wrong a check's out is.
 double error_of(const Check& check) {
-  return check.judgement.tensors.empty() ? std::numeric_limits<double>::infinity()
+  return check.judgement.tensors.empty() ? k_infinity
                                          : check.judgement.tensors.front().sums.relative_rms();
 }
 

@@ -4,13 +4,13 @@
 #include <mla_scale/compare/level_test.hpp>
 #include <mla_scale/compare/position_buckets.hpp>
 #include <mla_scale/compare/value_average.hpp>
+#include <mla_scale/core/number.hpp>
 #include <mla_scale/core/text.hpp>
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 namespace mla_scale::compare {
 namespace {
@@ -70,15 +70,14 @@ bool contradicted_by_lse(const LevelResult& result, const Evidence& evidence) {
 
 /// How far the bulk of a capture is from what a level predicts; infinity when the level is out.
 double distance_from(const LevelResult& result, const Evidence& evidence) {
-  const double infinity = std::numeric_limits<double>::infinity();
   if (!evidence.errors.out.present) {
-    return result.lse_bulk <= k_loosest_bulk ? 0.0 : infinity;
+    return result.lse_bulk <= k_loosest_bulk ? 0.0 : k_infinity;
   }
   if (contradicted_by_lse(result, evidence)) {
-    return infinity;
+    return k_infinity;
   }
   if (result.out_bulk > k_loosest_bulk) {
-    return infinity;
+    return k_infinity;
   }
   if (result.out_bulk >= k_tightest_bulk) {
     return std::abs(std::log(result.out_bulk));
@@ -87,7 +86,9 @@ double distance_from(const LevelResult& result, const Evidence& evidence) {
   // what rounded logits do to out, lse may still show it.
   const bool shown_by_lse =
       evidence.errors.lse.present && changes_lse(result.level) && result.lse_bulk <= k_loosest_bulk;
-  return result.level == Level::exact ? 0.0 : shown_by_lse ? -std::log(k_tightest_bulk) : infinity;
+  return result.level == Level::exact ? 0.0
+         : shown_by_lse               ? -std::log(k_tightest_bulk)
+                                      : k_infinity;
 }
 
 /// The level whose tests pass, nearest first; else the nearest; else the loosest, so that the
@@ -170,7 +171,7 @@ void take_noise(double noise, double bias, ScaleFit& fit) {
 /// healthy kernel of the level.
 double scale_resolution(const Evidence& evidence, const LevelResult& level, bool out_counts,
                         bool lse_counts) {
-  double best = std::numeric_limits<double>::infinity();
+  double best = k_infinity;
   if (evidence.out_fit && out_counts) {
     const ScaleFit& fit = *evidence.out_fit;
     const double noise =
@@ -192,7 +193,7 @@ std::vector<RivalOutcome> meet_rivals(const std::vector<Rival>& rivals, double s
   for (const Rival& rival : rivals) {
     const double distance = rival.softmax_scale > 0.0 && softmax_scale > 0.0
                                 ? std::abs(std::log(rival.softmax_scale / softmax_scale))
-                                : std::numeric_limits<double>::infinity();
+                                : k_infinity;
     if (distance < k_same_scale) {
       continue;
     }
@@ -252,6 +253,15 @@ void conclude(Judgement& judgement) {
   judgement.verdict = wrong ? Verdict::mismatch : !judged ? Verdict::inconclusive : Verdict::match;
 }
 
+/// What was not compared does not match.
+void leave_unjudged(Judgement& judgement) {
+  for (TensorComparison& tensor : judgement.tensors) {
+    if (tensor.status == Status::match) {
+      tensor.status = Status::not_judged;
+    }
+  }
+}
+
 /// The judgement with the problem's scale taken as it is, at one level or the best of all.
 Result<Judgement> judge_with(const reference::Problem& problem, const tensor::Capture& capture,
                              const JudgeOptions& options, std::optional<Level> only = {}) {
@@ -309,6 +319,7 @@ Result<Judgement> judge_with(const reference::Problem& problem, const tensor::Ca
   judgement.fit = better_fit(evidence, level);
   judgement.fit_from_out = evidence.out_fit;
   if (errors->reference_not_finite > 0) {
+    leave_unjudged(judgement);
     judgement.verdict = Verdict::inconclusive;
     judgement.reasons.push_back(
         fmt::format("the captured inputs give no finite attention for {} rows: they hold NaN or "
@@ -318,6 +329,7 @@ Result<Judgement> judge_with(const reference::Problem& problem, const tensor::Ca
     return judgement;
   }
   if (samples.empty()) {
+    leave_unjudged(judgement);
     judgement.reasons.emplace_back("no query row of the capture sees a key");
     judgement.advice.emplace_back("save rows that see keys");
     return judgement;

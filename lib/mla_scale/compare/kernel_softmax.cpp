@@ -1,8 +1,8 @@
 #include <mla_scale/compare/kernel_softmax.hpp>
+#include <mla_scale/core/number.hpp>
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 namespace mla_scale::compare {
 namespace {
@@ -26,8 +26,7 @@ double spread_of_logits(const RowSample& sample, double softmax_scale,
 } // namespace
 
 KernelSoftmax::KernelSoftmax(const RowSample& sample, double softmax_scale, const Recipe& recipe)
-    : m_sample(&sample), m_recipe(&recipe), m_softmax_scale(softmax_scale),
-      m_maximum(-std::numeric_limits<double>::infinity()) {
+    : m_sample(&sample), m_recipe(&recipe), m_softmax_scale(softmax_scale), m_maximum(-k_infinity) {
   for (std::size_t key = 0; key < sample.nope.size(); ++key) {
     m_maximum = std::max(m_maximum, logit(key));
   }

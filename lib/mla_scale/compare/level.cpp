@@ -1,10 +1,10 @@
 #include <mla_scale/compare/level.hpp>
+#include <mla_scale/core/number.hpp>
 
 #include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
-#include <limits>
 #include <numbers>
 
 namespace mla_scale::compare {
@@ -128,8 +128,7 @@ double round_to(Rounding rounding, double value) {
     rounded = (cuts(rounding) ? std::trunc(steps) : std::nearbyint(steps)) * step;
   }
   if (std::abs(rounded) > format->largest) {
-    return std::copysign(
-        format->saturates ? format->largest : std::numeric_limits<double>::infinity(), value);
+    return std::copysign(format->saturates ? format->largest : k_infinity, value);
   }
   return rounded;
 }

@@ -1,4 +1,5 @@
 #include <mla_scale/compare/metrics.hpp>
+#include <mla_scale/core/number.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -12,7 +13,7 @@ double magnitude(const ElementDifference& difference) {
   if (difference.got == difference.expected) {
     return 0.0;
   }
-  return std::isnan(error) ? std::numeric_limits<double>::infinity() : error;
+  return std::isnan(error) ? k_infinity : error;
 }
 
 } // namespace
@@ -57,6 +58,8 @@ std::string_view to_string(Status status) {
     return "all_zero";
   case Status::not_finite:
     return "not_finite";
+  case Status::not_judged:
+    return "not_judged";
   }
   return "";
 }

@@ -72,9 +72,17 @@ struct GroupError {
 };
 
 /// What is wrong with a tensor. The order is how it is reported: the first that holds.
-enum class Status { match, mismatch, missing, empty, all_zero, not_finite };
+enum class Status {
+  match,
+  mismatch,
+  missing,
+  empty,
+  all_zero,
+  not_finite,
+  not_judged ///< there, but nothing to hold it against
+};
 
-/// "match", "mismatch", "missing", "empty", "all_zero", "not_finite".
+/// "match", "mismatch", "missing", "empty", "all_zero", "not_finite", "not_judged".
 [[nodiscard]] std::string_view to_string(Status status);
 
 /// A captured tensor against the reference.

@@ -1,12 +1,12 @@
 #include <mla_scale/compare/clustered_error.hpp>
 #include <mla_scale/compare/scale_fit.hpp>
 #include <mla_scale/compare/value_average.hpp>
+#include <mla_scale/core/number.hpp>
 #include <mla_scale/core/parallel.hpp>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <limits>
 
 namespace mla_scale::compare {
 namespace {
@@ -95,7 +95,7 @@ Fitted descend(const Evaluate& evaluate, double start) {
 template <typename Evaluate>
 Fitted minimise(const Evaluate& evaluate) {
   double start = 0.0;
-  double least = std::numeric_limits<double>::infinity();
+  double least = k_infinity;
   for (const double ratio : k_starts) {
     if (const Step step = evaluate(std::log(ratio)); !step.rows.empty() && step.residual < least) {
       least = step.residual;
@@ -151,7 +151,7 @@ HeadScale to_head_scale(const Problem& problem, std::int64_t head, const Fitted&
 double softmax(const RowSample& sample, double scale, std::vector<double>& p, double& mean) {
   const std::size_t n = sample.nope.size();
   p.resize(n);
-  double maximum = -std::numeric_limits<double>::infinity();
+  double maximum = -k_infinity;
   for (std::size_t j = 0; j < n; ++j) {
     p[j] = scale * (sample.nope[j] + sample.rope[j]);
     maximum = std::max(maximum, p[j]);

@@ -1,3 +1,4 @@
+#include <mla_scale/compare/level.hpp>
 #include <mla_scale/core/number.hpp>
 #include <mla_scale/core/parallel.hpp>
 #include <mla_scale/diagnose/before_rope.hpp>
@@ -9,31 +10,16 @@
 namespace mla_scale::diagnose {
 namespace {
 
-double rounded(double value, const tensor::View3& like) {
-  switch (like.tensor->dtype) {
-  case tensor::Dtype::bf16:
-  case tensor::Dtype::f16: {
-    const int bits = like.tensor->dtype == tensor::Dtype::bf16 ? 8 : 11;
-    int exponent = 0;
-    const double mantissa = std::frexp(value, &exponent);
-    return std::ldexp(std::nearbyint(std::ldexp(mantissa, bits)), exponent - bits);
-  }
-  case tensor::Dtype::f32:
-    return static_cast<double>(static_cast<float>(value));
-  default:
-    return value;
-  }
-}
-
 /// The last `width` columns, rotated.
 Eigen::VectorXd rotated(const tensor::View3& view, std::int64_t token, std::int64_t head,
                         std::int64_t width, double position, const Rotation& rotation) {
   std::vector<double> plain(static_cast<std::size_t>(width));
   view.read(token, head, view.width - width, width, plain.data());
   const std::vector<double> exact = rotate(plain, position, rotation);
+  const auto stored = compare::rounding_of(view.tensor->dtype);
   Eigen::VectorXd result(width);
   for (std::int64_t column = 0; column < width; ++column) {
-    result[column] = rounded(exact[static_cast<std::size_t>(column)], view);
+    result[column] = compare::round_to(stored, exact[static_cast<std::size_t>(column)]);
   }
   return result;
 }

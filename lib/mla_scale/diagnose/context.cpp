@@ -9,6 +9,7 @@ namespace {
 
 /// Short rows that are enough to fit a scale and to hold candidates against.
 constexpr std::size_t k_enough_short_rows = 12;
+
 /// Up to 40 rows over up to 4 heads, first and last rows of each among them.
 std::vector<std::size_t> probe_rows(const Sample& sample, const std::vector<std::size_t>& rows) {
   std::vector<std::int64_t> heads;

@@ -1,4 +1,5 @@
 #include <mla_scale/compare/scale_fit.hpp>
+#include <mla_scale/core/number.hpp>
 #include <mla_scale/core/parallel.hpp>
 #include <mla_scale/diagnose/explain_lse.hpp>
 #include <mla_scale/diagnose/explanation.hpp>
@@ -113,7 +114,7 @@ Explanation explain_with(const Context& context, Candidate candidate,
                - best.candidate.cost - 4.0;
   best.lse_explained = lse_rows == 0;
   if (found.empty()) {
-    best.total = -std::numeric_limits<double>::infinity();
+    best.total = -k_infinity;
     return best;
   }
   if (lse_rows == 0) {
@@ -181,19 +182,17 @@ bool settles(const Context& context, const Explanation& best) {
 /// Candidates held against the probe rows, likeliest first.
 class Screening {
 public:
+  /// Of the expectation alone.
   explicit Screening(const Context& context) : m_context(context) {
     Candidate expected;
     expected.mechanism = context.reference;
-    add({expected});
+    screen({expected});
   }
 
-  void add(std::vector<Candidate> candidates) {
-    for (auto& explanation : explain_each(m_context, std::move(candidates), m_context.probe)) {
-      if (std::isfinite(explanation.total)) {
-        m_screened.push_back(std::move(explanation));
-      }
-    }
-    std::stable_sort(m_screened.begin(), m_screened.end(), likelier);
+  void add_linear() { add(linear_proposers(m_context), m_context.threads()); }
+
+  void add(const std::vector<Proposer>& proposers, unsigned threads) {
+    screen(gather(m_context, proposers, threads));
   }
 
   [[nodiscard]] bool empty() const { return m_screened.empty(); }
@@ -221,6 +220,15 @@ public:
   }
 
 private:
+  void screen(std::vector<Candidate> candidates) {
+    for (auto& explanation : explain_each(m_context, std::move(candidates), m_context.probe)) {
+      if (std::isfinite(explanation.total)) {
+        m_screened.push_back(std::move(explanation));
+      }
+    }
+    std::stable_sort(m_screened.begin(), m_screened.end(), likelier);
+  }
+
   static bool likelier(const Explanation& a, const Explanation& b) { return a.total > b.total; }
 
   const Context& m_context;
@@ -235,7 +243,7 @@ std::vector<Explanation> explain(const Context& context) {
     return {};
   }
   const bool fine = screening.is_settled() && screening.best().parts() == 0;
-  screening.add(gather(context, linear_proposers(context), context.threads()));
+  screening.add_linear();
   if (!fine && !screening.is_settled()) {
     const unsigned threads = threads_for_scans(context);
     std::vector<Proposer> of_keys = {propose_extra_mass};
@@ -243,10 +251,9 @@ std::vector<Explanation> explain(const Context& context) {
       of_keys.insert(of_keys.begin(),
                      {propose_masks, propose_merges, propose_phases, propose_pages});
     }
-    screening.add(gather(context, of_keys, threads));
+    screening.add(of_keys, threads);
     if (!screening.is_settled()) {
-      screening.add(gather(
-          context, {propose_temperature, propose_rope, propose_values, propose_output}, threads));
+      screening.add({propose_temperature, propose_rope, propose_values, propose_output}, threads);
     }
   }
   return screening.finish();
@@ -257,7 +264,7 @@ std::vector<Explanation> explain_linearly(const Context& context) {
   if (screening.empty()) {
     return {};
   }
-  screening.add(gather(context, linear_proposers(context), context.threads()));
+  screening.add_linear();
   if (!screening.is_settled()) {
     return {};
   }

@@ -1,3 +1,4 @@
+#include <mla_scale/core/number.hpp>
 #include <mla_scale/core/parallel.hpp>
 #include <mla_scale/diagnose/candidate.hpp>
 
@@ -6,7 +7,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <limits>
 #include <map>
 #include <optional>
 
@@ -93,7 +93,7 @@ double fitted_mass(const std::vector<Observation>& all, std::optional<std::int64
     return result;
   };
   double mass = 0.0;
-  double least = std::numeric_limits<double>::infinity();
+  double least = k_infinity;
   for (double start = -4.0; start <= 12.0; start += 0.5) {
     if (const double sum = sums(start)[0]; sum < least) {
       least = sum;
@@ -104,7 +104,7 @@ double fitted_mass(const std::vector<Observation>& all, std::optional<std::int64
   for (int step = 0; step < k_steps; ++step) {
     const auto at = sums(mass);
     if (!(at[2] > 0.0)) {
-      return -std::numeric_limits<double>::infinity();
+      return -k_infinity;
     }
     const double change = std::clamp(at[1] / at[2], -0.5, 0.5);
     mass += change;
@@ -201,7 +201,7 @@ void propose_fitted(const Probed& of, const std::vector<Observation>& all, bool 
        fmt::format("a mass of e^x without value in each head's denominator, x = {}", text)},
       [sinks](const Row& row) {
         const auto found = sinks.find(row.head);
-        return found == sinks.end() ? -std::numeric_limits<double>::infinity() : found->second;
+        return found == sinks.end() ? -k_infinity : found->second;
       },
       1.0 + k_cost_of_number * static_cast<double>(sinks.size()), false);
   add(

@@ -1,3 +1,4 @@
+#include <mla_scale/core/number.hpp>
 #include <mla_scale/core/parallel.hpp>
 #include <mla_scale/diagnose/candidate.hpp>
 #include <mla_scale/diagnose/linear_fit.hpp>
@@ -65,7 +66,7 @@ struct Law {
   double beta = 0.0;
   double original = 0.0;
   double level = 1.0;
-  double misfit = std::numeric_limits<double>::infinity();
+  double misfit = k_infinity;
 };
 
 Law fit_law(const std::vector<Point>& points, double original) {

@@ -1,3 +1,4 @@
+#include <mla_scale/compare/level.hpp>
 #include <mla_scale/diagnose/scale_candidates.hpp>
 
 #include <fmt/format.h>
@@ -15,13 +16,6 @@ constexpr double k_same_scale = 1e-6;
 
 double inverse_root(std::int64_t width) {
   return 1.0 / std::sqrt(static_cast<double>(width));
-}
-
-/// To nearest with `bits` bits of mantissa, the leading one among them.
-double rounded(double value, int bits) {
-  int exponent = 0;
-  const double mantissa = std::frexp(value, &exponent);
-  return std::ldexp(std::nearbyint(std::ldexp(mantissa, bits)), exponent - bits);
 }
 
 std::int64_t next_power_of_two(std::int64_t width) {
@@ -110,8 +104,9 @@ std::vector<ScaleCandidate> rounded_scale_candidates(const Expectation& expectat
   all.insert(all.begin(), {"scale.other", "expected", expectation.softmax_scale});
   std::vector<ScaleCandidate> result;
   for (const auto& form : all) {
-    for (const auto& [bits, name] : {std::pair{8, "bf16"}, std::pair{11, "float16"}}) {
-      const double value = rounded(form.value, bits);
+    for (const auto& [rounding, name] : {std::pair{compare::Rounding::bf16, "bf16"},
+                                         std::pair{compare::Rounding::f16, "float16"}}) {
+      const double value = compare::round_to(rounding, form.value);
       if (std::abs(value / expectation.softmax_scale - 1.0) > k_same_scale
           && std::abs(value / form.value - 1.0) > k_same_scale) {
         result.push_back({form.id, fmt::format("{}, rounded to {}", form.formula, name), value});

@@ -1,10 +1,10 @@
 #pragma once
 
+#include <mla_scale/core/number.hpp>
 #include <mla_scale/diagnose/mechanism.hpp>
 
 #include <cstddef>
 #include <functional>
-#include <limits>
 #include <span>
 #include <string>
 #include <vector>
@@ -35,12 +35,12 @@ using RowPredictor = std::function<Prediction(const Row&)>;
 /// Log-likelihood of outcomes under Gaussian errors of a healthy kernel's size, with its coarseness
 /// (how much its logits were rounded) as the one free number.
 struct Score {
-  double likelihood = -std::numeric_limits<double>::infinity(); ///< out and lse together
-  double out_ratio = 0.0;  ///< rms error / rms of a healthy kernel; 0 without out
-  double fine_ratio = 0.0; ///< the same against a kernel that rounds no logits
-  double lse_ratio = 0.0;  ///< 0 without lse
-  double worst_head = 0.0; ///< out_ratio (lse_ratio without out) of the worst head
-  double coarseness = 0.0; ///< 0: logits in float32; 1: rounded to the dtype
+  double likelihood = -k_infinity; ///< out and lse together
+  double out_ratio = 0.0;          ///< rms error / rms of a healthy kernel; 0 without out
+  double fine_ratio = 0.0;         ///< the same against a kernel that rounds no logits
+  double lse_ratio = 0.0;          ///< 0 without lse
+  double worst_head = 0.0;         ///< out_ratio (lse_ratio without out) of the worst head
+  double coarseness = 0.0;         ///< 0: logits in float32; 1: rounded to the dtype
   std::size_t rows = 0;
 };
 

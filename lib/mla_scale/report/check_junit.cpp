@@ -57,7 +57,7 @@ std::string check_junit(const CheckReport& report) {
   std::string verdict;
   if (judgement.verdict == Verdict::mismatch) {
     ++failures;
-    std::vector<std::string> details;
+    std::vector<std::string> details = judgement.reasons;
     for (const diagnose::Finding& finding : report.check.diagnosis.findings) {
       details.push_back(fmt::format("{}: {}; {}", finding.id, finding.title, finding.evidence));
     }

@@ -114,11 +114,12 @@ std::string tensor_line(const TensorComparison& tensor, const TerminalStyle& sty
   const std::string status(compare::to_string(tensor.status));
   const bool fine = tensor.status == Status::match;
   const bool skipped = tensor.status == Status::missing || tensor.status == Status::empty
-                       || tensor.status == Status::all_zero;
+                       || tensor.status == Status::all_zero || tensor.status == Status::not_judged;
   const std::string painted = fine      ? style.good(status)
                               : skipped ? style.warn(status)
                                         : style.bad(status);
-  if (tensor.sums.count + tensor.sums.nan + tensor.sums.inf == 0) {
+  if (tensor.status == Status::not_judged
+      || tensor.sums.count + tensor.sums.nan + tensor.sums.inf == 0) {
     return labelled(tensor.name, painted, style);
   }
   std::string text = fmt::format(

@@ -180,6 +180,7 @@ TEST_CASE("inputs with NaN are not blamed on the kernel", "[holes]") {
   run.q[static_cast<std::size_t>(50 * 4 * 192)] = std::nan("");
   const Judgement judgement = judged(run.capture());
   CHECK(judgement.verdict == Verdict::inconclusive);
+  CHECK(judgement.tensors[0].status == Status::not_judged);
   // One element of one query is one row of one head.
   CHECK(judgement.reasons
         == std::vector<std::string>{"the captured inputs give no finite attention for 1 rows: they "

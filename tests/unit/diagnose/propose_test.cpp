@@ -17,6 +17,11 @@ using namespace simulator;
 
 namespace {
 
+std::vector<diagnose::Candidate> proposed(const Examined& examined,
+                                          const diagnose::Proposer& proposer) {
+  return diagnose::gather(examined.context, {proposer}, 1);
+}
+
 std::vector<diagnose::Candidate> linear_candidates(const Examined& examined) {
   return diagnose::gather(examined.context, diagnose::linear_proposers(examined.context), 1);
 }
@@ -99,8 +104,7 @@ TEST_CASE("a mass far above every logit is found from out, which it leaves next 
   Settings settings;
   settings.lse = false;
   const Examined examined(simulate(settings, "softmax.sink:large"));
-  std::vector<diagnose::Candidate> candidates;
-  diagnose::propose_extra_mass(examined.context, candidates);
+  const auto candidates = proposed(examined, diagnose::propose_extra_mass);
   const auto common = std::find_if(candidates.begin(), candidates.end(), [](const auto& candidate) {
     return candidate.parts.front().parameters.front().name == "sink";
   });
@@ -110,8 +114,7 @@ TEST_CASE("a mass far above every logit is found from out, which it leaves next 
 
 TEST_CASE("values that a candidate puts in the place of others come with their squares") {
   const Examined examined(simulate({}, "value.split_swapped"));
-  std::vector<diagnose::Candidate> candidates;
-  diagnose::propose_values(examined.context, candidates);
+  const auto candidates = proposed(examined, diagnose::propose_values);
   std::size_t found = 0;
   for (const auto& candidate : candidates) {
     if (!candidate.mechanism.values) {
@@ -136,8 +139,7 @@ TEST_CASE("a layout looked at in a few rows is scored as if it had been in all")
   Settings settings;
   settings.lse = false;
   const Examined examined(simulate(settings, "output.stride:heads_first"));
-  std::vector<diagnose::Candidate> candidates;
-  diagnose::propose_output(examined.context, candidates);
+  const auto candidates = proposed(examined, diagnose::propose_output);
   REQUIRE_FALSE(candidates.empty());
   for (const auto& candidate : candidates) {
     const auto explanation =
@@ -165,8 +167,7 @@ TEST_CASE("the scale of later rows is as exact as the mean of their fits") {
     REQUIRE(fit);
     information += std::pow(fit->standard_errors.front(), -2);
   }
-  std::vector<diagnose::Candidate> candidates;
-  diagnose::propose_temperature(context, candidates);
+  const auto candidates = proposed(examined, diagnose::propose_temperature);
   std::size_t found = 0;
   for (const auto& candidate : candidates) {
     const auto& part = candidate.parts.front();

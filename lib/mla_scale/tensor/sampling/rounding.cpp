@@ -1,10 +1,10 @@
+#include <mla_scale/core/number.hpp>
 #include <mla_scale/tensor/sampling/rounding.hpp>
 
 #include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <limits>
 
 namespace mla_scale::tensor::sampling {
 namespace {
@@ -66,7 +66,7 @@ double round_to(Dtype dtype, double value) {
     rounded = std::ldexp(std::nearbyint(std::ldexp(magnitude, -unit)), unit);
   }
   if (rounded > format.max) {
-    rounded = std::numeric_limits<double>::infinity();
+    rounded = k_infinity;
   }
   return std::copysign(rounded, value);
 }
