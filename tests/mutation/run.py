@@ -232,12 +232,17 @@ def main():
     parser.add_argument("--sample", type=int, default=100)
     parser.add_argument("--only", type=pathlib.Path, help="the mutants that this file lists as survived, instead of a sample")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--tests", nargs="+", default=[], metavar="NAME",
+                        help="names or tags of Catch2: only these tests of the module's own program, which takes less time")
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/dev")
     parser.add_argument("--files", default="*.cpp", help="only files of this pattern")
     parser.add_argument("--jobs", type=int, default=1, help="mutants at a time")
     parser.add_argument("--seconds", type=float, default=1e9, help="begin no mutant after this time")
     options = parser.parse_args()
     module = MODULES[options.module]
+    if options.tests:
+        module = {"tests": [options.module], "cases": False}
+        SELECTION[:] = [",".join(options.tests)]
     build = Build(options.build.resolve())
     begin = time.monotonic()
     files = sorted((ROOT / "lib/mla_scale" / options.module).glob(options.files))
