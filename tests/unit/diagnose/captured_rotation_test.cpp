@@ -1,8 +1,10 @@
 #include "simulator.hpp"
 
+#include <mla_scale/diagnose/before_rope.hpp>
 #include <mla_scale/diagnose/captured_rotation.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <span>
 #include <string>
@@ -166,4 +168,86 @@ TEST_CASE("positions that are off by as much for q and k are said to change noth
   REQUIRE(lines.size() == 1);
   CHECK(lines.front().find("attention is the same") != std::string::npos);
   CHECK(lines.front().find("rope.positions_shifted by -7") != std::string::npos);
+}
+
+namespace {
+
+/// Every pair of columns turned by an angle: off by its sine, whatever factor is allowed.
+std::function<std::vector<float>(std::span<const float>)> turned_by(double sine) {
+  return [sine](std::span<const float> part) {
+    const auto s = static_cast<float>(sine);
+    const auto c = static_cast<float>(std::sqrt(1.0 - sine * sine));
+    std::vector<float> result(part.size());
+    for (std::size_t at = 0; at + 1 < part.size(); at += 2) {
+      result[at] = c * part[at] - s * part[at + 1];
+      result[at + 1] = s * part[at] + c * part[at + 1];
+    }
+    return result;
+  };
+}
+
+diagnose::CapturedRotation rotation_of(const simulator::Simulation& simulation) {
+  const auto problem = reference::make_problem(simulation.capture, reference::Form::expanded,
+                                               simulation.expectation.softmax_scale,
+                                               simulation.expectation.geometry.qk_rope_head_dim);
+  REQUIRE(problem);
+  const auto before =
+      diagnose::BeforeRope::of(*problem, simulation.capture, simulation.expectation.rotary);
+  REQUIRE(before);
+  return diagnose::captured_rotation(*before, simulation.expectation);
+}
+
+} // namespace
+
+TEST_CASE("a rope part a tenth off does not follow, a part less off does", "[parts]") {
+  for (const auto& [sine, lines] : {std::pair{0.095, 0}, std::pair{0.105, 1}}) {
+    auto simulation = simulator::simulate(upstream(), "healthy");
+    change_queries(simulation, 0, turned_by(sine));
+    CHECK(static_cast<int>(contradictions(simulation).size()) == lines);
+  }
+}
+
+TEST_CASE("positions that are off by 320 are named, by more only told of", "[parts]") {
+  for (const std::int64_t shift : {-320, -1, 1, 320, -321, 321}) {
+    auto simulation = simulator::simulate(upstream(), "healthy");
+    for (std::int64_t& position : simulation.capture.positions_q) {
+      position -= shift;
+    }
+    const auto lines = contradictions(simulation);
+    REQUIRE(lines.size() == 1);
+    const std::string named = "rope.positions_shifted by " + std::to_string(shift) + " leaves it";
+    CHECK((lines.front().find(named) != std::string::npos) == (std::abs(shift) <= 320));
+  }
+}
+
+TEST_CASE("q that another rotation gives is known to be of that one", "[parts]") {
+  const Settings settings = upstream();
+  const auto& expected = simulator::simulate(settings, "healthy").expectation;
+  const auto check = [&](const std::string& bug, diagnose::Pairing pairing,
+                         const std::vector<double>& frequencies, double factor) {
+    INFO(bug);
+    const auto captured = rotation_of(simulator::simulate(settings, bug));
+    CHECK(captured.known);
+    CHECK(captured.rotation.pairing == pairing);
+    CHECK(captured.rotation.frequencies == frequencies);
+    CHECK(captured.rotation.factor == factor);
+    CHECK(captured.rotation.shift == 0.0);
+  };
+  const auto& rotary = expected.rotary;
+  check("healthy", diagnose::Pairing::interleaved, rotary.inverse_frequencies, 1.0);
+  check("rope.interleave_swapped", diagnose::Pairing::halves, rotary.inverse_frequencies, 1.0);
+  check("rope.interleave_swapped:mixed", diagnose::Pairing::mixed, rotary.inverse_frequencies, 1.0);
+  check("rope.frequencies_plain", diagnose::Pairing::interleaved, rotary.plain_inverse_frequencies,
+        1.0);
+  check("rope.magnitude", diagnose::Pairing::interleaved, rotary.inverse_frequencies, 1.37);
+}
+
+TEST_CASE("q two hundredths off any rotation is of none that is known", "[parts]") {
+  for (const auto& [sine, known] : {std::pair{0.018, true}, std::pair{0.022, false}}) {
+    auto simulation = simulator::simulate(upstream(), "healthy");
+    change_queries(simulation, 0, turned_by(sine));
+    const auto captured = rotation_of(simulation);
+    CHECK(captured.known == known);
+    CHECK(captured.rotation.pairing == diagnose::Pairing::interleaved);
+  }
 }

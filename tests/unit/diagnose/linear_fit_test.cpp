@@ -115,3 +115,71 @@ TEST_CASE("the error of a fit is that of rows which do not see themselves") {
   const double expected = (1.0 + 2.5 / 3 + 5.75 / 9) * std::sqrt(4.0) * (0.001 * 4 / 3) / 4.0;
   CHECK(found->standard_errors.front() == Approx(expected).epsilon(1e-2));
 }
+
+TEST_CASE("a scale is looked for from a sixtieth to sixty times, in steps of a fifth", "[parts]") {
+  simulator::Settings settings;
+  settings.heads = 1;
+  const simulator::Examined examined(simulator::simulate(settings, "healthy"));
+  for (const double truth : {1.0 / 55.0, 0.3, 1.0, 7.0, 55.0}) {
+    auto mechanism = examined.context.reference;
+    mechanism.scale /= truth;
+    for (const FitSource source : {FitSource::lse, FitSource::out}) {
+      const auto starts =
+          diagnose::scale_starts(examined.predictor, mechanism, examined.context.rows, source, 1);
+      REQUIRE_FALSE(starts.empty());
+      CHECK(starts.size() <= 3);
+      CHECK(std::abs(std::log(starts.front() / truth)) < std::log(60.0) / 24.0);
+    }
+  }
+}
+
+TEST_CASE("a scale beyond the grid starts at its end", "[parts]") {
+  const simulator::Examined examined(simulator::simulate({}, "healthy"));
+  for (const double truth : {1.0 / 200.0, 200.0}) {
+    auto mechanism = examined.context.reference;
+    mechanism.scale /= truth;
+    const auto starts = diagnose::scale_starts(examined.predictor, mechanism, examined.context.rows,
+                                               FitSource::lse, 1);
+    REQUIRE_FALSE(starts.empty());
+    CHECK(starts.front() == Approx(truth < 1.0 ? 1.0 / 60.0 : 60.0));
+  }
+}
+
+TEST_CASE("rows without out or lse give no fit from it", "[parts]") {
+  simulator::Examined examined(simulator::simulate({}, "healthy"));
+  for (auto& row : examined.sample.rows) {
+    row.has_lse = false;
+  }
+  CHECK_FALSE(fit(examined, FitSource::lse, diagnose::along_scale(), {}));
+  CHECK(fit(examined, FitSource::out, diagnose::along_scale(), {}));
+}
+
+TEST_CASE("the best of several starts is fitted, unless what it leaves is no rounding", "[parts]") {
+  // Twenty times the roundings of a healthy kernel: their square is 400.
+  simulator::Settings settings;
+  settings.heads = 1;
+  const std::vector<Factors> starts = {{40.0, 40.0, 1.0}, {1.1, 1.1, 1.0}, {0.02, 0.02, 1.0}};
+  const simulator::Examined examined(simulator::simulate(settings, "healthy"));
+  const auto& context = examined.context;
+  const auto found =
+      diagnose::fit_from_starts(context.predictor, context.reference, context.probe, context.rows,
+                                FitSource::out, diagnose::along_scale(), starts);
+  REQUIRE(found);
+  CHECK(found->factors.nope == Approx(1.0).margin(1e-3));
+  CHECK(found->converged);
+  simulator::Settings two = settings;
+  two.heads = 2;
+  const simulator::Examined permuted(simulator::simulate(two, "value.head_permuted"));
+  CHECK_FALSE(diagnose::fit_from_starts(permuted.context.predictor, permuted.context.reference,
+                                        permuted.context.probe, permuted.context.rows,
+                                        FitSource::out, diagnose::along_scale(), starts));
+}
+
+TEST_CASE("sources are lse before out, of those that there are", "[parts]") {
+  diagnose::Sample sample;
+  CHECK(diagnose::sources_of(sample).empty());
+  sample.any_out = true;
+  CHECK(diagnose::sources_of(sample) == std::vector{FitSource::out});
+  sample.any_lse = true;
+  CHECK(diagnose::sources_of(sample) == std::vector{FitSource::lse, FitSource::out});
+}

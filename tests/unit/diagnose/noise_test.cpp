@@ -9,6 +9,7 @@
 #include <memory>
 #include <random>
 #include <support/catch.hpp>
+#include <support/tensors.hpp>
 #include <utility>
 #include <vector>
 
@@ -145,4 +146,85 @@ TEST_CASE("out in float64 is measured by the sums of a float32 kernel") {
   const double of_float32 = diagnose::noise_of(capture, false).out;
   capture.out = thirds(*capture.out);
   CHECK(diagnose::noise_of(capture, false).out == of_float32);
+}
+
+namespace {
+
+/// q, k and v of one dtype, of which nothing but the dtype is read, and out of another.
+tensor::Capture of_dtypes(tensor::Dtype inputs, tensor::Dtype output) {
+  const auto view = [](tensor::Dtype dtype) {
+    return with_numbers(tensors::number_view(1, 4, 1, 2), dtype, std::vector<double>(8, 1.0 / 3));
+  };
+  tensor::Capture capture;
+  capture.q = view(inputs);
+  capture.k = view(inputs);
+  capture.v = view(inputs);
+  capture.out = view(output);
+  return capture;
+}
+
+/// The q of a capture in float32.
+tensor::Capture of_floats(std::int64_t tokens, std::int64_t at, float value) {
+  std::vector<float> numbers(static_cast<std::size_t>(2 * tokens), 1.0F);
+  numbers[static_cast<std::size_t>(2 * at + 1)] = value;
+  tensor::Capture capture;
+  capture.q = with_numbers(tensors::number_view(1, tokens, 1, 2), tensor::Dtype::f32, numbers);
+  return capture;
+}
+
+} // namespace
+
+TEST_CASE("what a healthy kernel rounds hangs on the dtypes that it reads and writes", "[parts]") {
+  using tensor::Dtype;
+  // 2^-b / sqrt(12) · sqrt(3 / (8 ln 2)), b explicit bits.
+  const auto unit = [](int bits) {
+    return std::pow(2.0, -bits) / std::sqrt(12.0) * std::sqrt(3.0 / (8.0 * std::log(2.0)));
+  };
+  const double sums = 4e-7; // of a float32 kernel
+  struct Case {
+    Dtype inputs;
+    Dtype output;
+    diagnose::Noise noise; // from a latent
+  };
+  const Case cases[] = {
+      {Dtype::bf16, Dtype::bf16, {unit(7), unit(7), 1e-6, 2e-7, unit(7), unit(7), 0.0}},
+      {Dtype::f16, Dtype::bf16, {unit(7), unit(10), 1e-6, 2e-7, unit(10), unit(10), 0.0}},
+      {Dtype::bf16, Dtype::f32, {sums, unit(7), 1e-6, 2e-7, unit(7), unit(7), 0.0}},
+      {Dtype::f64, Dtype::f16, {unit(10), sums, 1e-6, 2e-7, 0.0, unit(10), unit(10)}},
+      {Dtype::f8_e4m3fn, Dtype::bf16, {unit(7), unit(7), 1e-6, 2e-7, unit(7), unit(7), unit(3)}},
+      {Dtype::f8_e5m2, Dtype::bf16, {unit(7), unit(7), 1e-6, 2e-7, unit(7), unit(7), unit(3)}}};
+  for (const auto& [inputs, output, expected] : cases) {
+    auto capture = of_dtypes(inputs, Dtype::f64);
+    if (output != Dtype::f32) {
+      capture = of_dtypes(inputs, output);
+    }
+    const auto noise = diagnose::noise_of(capture, true);
+    INFO(static_cast<int>(inputs) << " to " << static_cast<int>(output));
+    CHECK(noise.out == Approx(expected.out));
+    CHECK(noise.probability == Approx(expected.probability));
+    CHECK(noise.lse == Approx(expected.lse));
+    CHECK(noise.logit == Approx(expected.logit));
+    CHECK(noise.stored == Approx(expected.stored));
+    CHECK(noise.coarse_logit == Approx(expected.coarse_logit));
+    CHECK(noise.coarse_probability == Approx(expected.coarse_probability));
+    CHECK(diagnose::noise_of(capture, false).stored == 0.0);
+    CHECK(diagnose::is_bf16(capture) == (inputs == Dtype::bf16));
+  }
+}
+
+TEST_CASE("float32 tensors that hold nothing finer count as bf16 or as float16", "[parts]") {
+  const auto bits_of = [](const tensor::Capture& capture) {
+    return -std::log2(diagnose::noise_of(capture, false).coarse_logit / diagnose::rounding_unit(0));
+  };
+  CHECK(bits_of(of_floats(4, 1, 1.0F + 1.0F / 128)) == Approx(7.0));
+  CHECK(bits_of(of_floats(4, 1, 1.0F + 1.0F / 256)) == Approx(10.0));
+  CHECK(bits_of(of_floats(4, 1, 1.0F + 1.0F / 1024)) == Approx(10.0));
+  CHECK(diagnose::noise_of(of_floats(4, 1, 1.0F + 1.0F / 1024), false).coarse_probability == 0.0);
+  CHECK(diagnose::noise_of(of_floats(4, 1, 1.0F + 1.0F / 2048), false).coarse_probability > 0.0);
+  CHECK(diagnose::noise_of(of_floats(4, 3, -1.0F / 3), false).coarse_probability > 0.0);
+  // Zeros and what is not finite have no bits; of 32 tokens every other one is looked at.
+  CHECK(bits_of(of_floats(4, 1, 0.0F)) == Approx(7.0));
+  CHECK(bits_of(of_floats(4, 1, std::nanf(""))) == Approx(7.0));
+  CHECK(diagnose::noise_of(of_floats(32, 30, 1.0F / 3), false).coarse_probability > 0.0);
+  CHECK(diagnose::noise_of(of_floats(32, 29, 1.0F / 3), false).coarse_probability == 0.0);
 }

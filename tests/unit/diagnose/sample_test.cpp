@@ -3,6 +3,8 @@
 #include <mla_scale/diagnose/choose_rows.hpp>
 
 #include <algorithm>
+#include <cmath>
+#include <numbers>
 #include <set>
 #include <support/catch.hpp>
 #include <vector>
@@ -80,4 +82,85 @@ TEST_CASE(
     CHECK(row.visible == static_cast<std::size_t>(row.row - 4));
   }
   CHECK(diagnosed(simulation).findings.size() < 10); // ends, and in little memory
+}
+
+TEST_CASE("a row of a sample says where it stands and how many independent errors it counts for",
+          "[parts]") {
+  simulator::Settings settings;
+  settings.queries = 100;
+  settings.prefix = 20;
+  settings.first_position = 7;
+  auto simulation = simulator::simulate(settings, "healthy");
+  simulation.capture.lse_base = tensor::LseBase::two;
+  auto problem = posed(simulation);
+  problem.query_factors.assign(100, 1.0);
+  problem.query_factors[60] = 1.5;
+  const auto sample =
+      diagnose::make_sample(problem, simulation.capture, {{0, 60}, {2, 0}, {2, 76}, {2, 99}});
+  REQUIRE(sample);
+  CHECK(sample->slots.size() == 2);
+  const auto& row = sample->rows[0];
+  CHECK(row.head == 0);
+  CHECK(row.row == 60);
+  CHECK(row.local == 60);
+  CHECK(row.queries == 100);
+  CHECK(row.prefix == 20);
+  CHECK(row.keys == 120);
+  CHECK(row.visible == 81);
+  CHECK(row.position == 87.0); // the first key is at 7
+  CHECK(row.factor == 1.5);
+  CHECK(sample->rows[1].factor == 1.0);
+  CHECK(row.slot == 0);
+  CHECK(sample->rows[3].slot == 1);
+  CHECK(sample->rows[3].offset == 360);
+  CHECK(row.lse == Approx(simulation.capture.lse->at(60, 0, 0) * std::numbers::ln2));
+  double squared = 0.0;
+  for (std::int64_t column = 0; column < 24; ++column) {
+    squared += std::pow(simulation.capture.out->at(60, 0, column), 2);
+  }
+  CHECK(row.out_squared == Approx(squared));
+  // A fourth of the keys that it sees, 24 at most, 1 at least.
+  CHECK(row.freedom == Approx(81.0 / 4.0));
+  CHECK(sample->rows[1].freedom == Approx(21.0 / 4.0));
+  CHECK(sample->rows[2].freedom == 24.0); // 97 keys
+  CHECK(sample->rows[3].freedom == 24.0);
+  settings.prefix = 2;
+  const auto first = simulator::simulate(settings, "healthy");
+  const auto of_first = diagnose::make_sample(posed(first), first.capture, {{0, 0}, {0, 2}});
+  REQUIRE(of_first);
+  CHECK(of_first->rows[0].freedom == 1.0); // three keys
+  CHECK(of_first->rows[1].freedom == 1.25);
+}
+
+TEST_CASE("products of a row with all keys of its sequence, block by block", "[parts]") {
+  simulator::Settings settings;
+  settings.queries = 300; // more than a block of 256 keys
+  settings.heads = 2;
+  const auto simulation = simulator::simulate(settings, "healthy");
+  const auto problem = posed(simulation);
+  const auto sample = diagnose::make_sample(problem, simulation.capture, {{1, 3}, {1, 280}});
+  REQUIRE(sample);
+  const auto seen = diagnose::make_sample(problem, simulation.capture, {{1, 3}, {1, 280}},
+                                          {.future_keys = false, .values = false});
+  REQUIRE(seen);
+  CHECK(seen->rows[1].keys == 281);
+  CHECK(seen->values->values[0].empty());
+  for (const auto& row : sample->rows) {
+    for (std::int64_t key = 0; key < 300; ++key) {
+      double nope = 0.0;
+      double rope = 0.0;
+      for (std::int64_t column = 0; column < 48; ++column) {
+        const double product = problem.q.at(row.row, 1, column) * problem.k->at(key, 1, column);
+        (column < 32 ? nope : rope) += product;
+      }
+      const auto at = row.offset + static_cast<std::size_t>(key);
+      CHECK(sample->logits->nope[at] == Approx(nope).margin(1e-9));
+      CHECK(sample->logits->rope[at] == Approx(rope).margin(1e-9));
+    }
+  }
+  double squared = 0.0;
+  for (std::int64_t column = 0; column < 24; ++column) {
+    squared += std::pow(problem.v->at(299, 1, column), 2);
+  }
+  CHECK(sample->values->squared[0][299] == Approx(squared));
 }
