@@ -71,6 +71,9 @@ TEST_CASE("heads are spread evenly from the first to the last, suspects before t
   CHECK(heads_of(choose_rows(problem, 3, 10'000)) == std::set<std::int64_t>{0, 3, 7});
   CHECK(heads_of(choose_rows(problem, 3, 10'000, {{5, 0}})) == std::set<std::int64_t>{0, 3, 5});
   CHECK(heads_of(choose_rows(problem, 20, 10'000)).size() == 8);
+  // Suspects are half of six at most: 0 and 7 are the ends, 1 the next of an even spread.
+  CHECK(heads_of(choose_rows(problem, 6, 10'000, {{4, 0}, {5, 0}, {6, 0}, {3, 0}, {2, 0}}))
+        == std::set<std::int64_t>{0, 1, 2, 4, 5, 6});
 }
 
 TEST_CASE("heads are so many that each has eight rows for twice the budget, two at least",
@@ -140,4 +143,8 @@ TEST_CASE("of more than 16,384 keys a dozen rows of 16 to 4,096 keys are looked 
   CHECK(short_rows(20, 17'000, 1'400'000).size() == 11);
   CHECK(short_rows(29, 17'000, 2'000'000).size() == 8);
   CHECK(short_rows(30, 17'000, 2'050'000).empty());
+  // Two sequences of 10,000 keys are none of 20,000.
+  auto two = of_size(1, 20'000);
+  two.sequences = {{0, 10'000, 0, 10'000}, {10'000, 20'000, 10'000, 20'000}};
+  CHECK(choose_rows(two, 1, 0).size() == 8);
 }

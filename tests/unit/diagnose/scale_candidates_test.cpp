@@ -149,11 +149,18 @@ TEST_CASE("scales that a kernel takes as bf16 are those with eight bits, as floa
   CHECK(rounded
         == std::map<std::string, double>{{"expected, rounded to bf16", 1.0},
                                          {"expected, rounded to float16", 1.0 + 2.0 / 1024}});
-  // 1 is what bf16 makes of 1.002 as well: then it is no other scale.
-  expectation.softmax_scale = 1.0;
+}
+
+TEST_CASE("a scale that rounding makes the expected one is no other", "[parts]") {
+  auto expectation = expectation_of(1.0);
+  expectation.softmax_scale = 148.0 / 512; // 12^-1/2 = 147.8 / 512 in bf16
+  std::vector<std::string> of_nope;
   for (const auto& candidate : diagnose::rounded_scale_candidates(expectation)) {
-    CHECK(candidate.value != 1.0);
+    if (candidate.id == "scale.nope_width") {
+      of_nope.push_back(candidate.formula);
+    }
   }
+  CHECK(of_nope == std::vector<std::string>{"12^-1/2, rounded to float16"});
 }
 
 TEST_CASE("the scale before mscale is the expectation's, or from the width of q", "[parts]") {
