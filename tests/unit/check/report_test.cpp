@@ -70,3 +70,26 @@ TEST_CASE("JUnit escapes what a file may hold", "[report]") {
   CHECK(xml.find("tests=\"2\" failures=\"2\" errors=\"0\" skipped=\"0\"") != std::string::npos);
   CHECK(xml.find("1 &lt; 2") != std::string::npos);
 }
+
+TEST_CASE("JUnit says why a capture mismatches though each of its tensors matches", "[report]") {
+  CheckReport report;
+  report.check.judgement.verdict = compare::Verdict::mismatch;
+  report.check.judgement.tensors.push_back(tensor_of(1, 1));
+  report.check.judgement.tensors.back().status = compare::Status::match;
+  report.check.judgement.reasons = {"the errors follow a bug"};
+  const std::string xml = check_junit(report);
+  CHECK(xml.find("tests=\"2\" failures=\"1\"") != std::string::npos);
+  CHECK(xml.find("<failure message=\"mismatch\">the errors follow a bug\n") != std::string::npos);
+}
+
+TEST_CASE("a tensor that nothing was held against is skipped, and has no numbers", "[report]") {
+  CheckReport report;
+  report.check.judgement.verdict = compare::Verdict::inconclusive;
+  report.check.judgement.tensors.push_back(tensor_of(1, 1));
+  report.check.judgement.tensors.back().status = compare::Status::not_judged;
+  const std::string xml = check_junit(report);
+  CHECK(xml.find("skipped message=\"not_judged\"") != std::string::npos);
+  const std::string text = check_text(report, {80, false});
+  INFO(text);
+  CHECK(text.find("out       not_judged\n") != std::string::npos);
+}
