@@ -40,6 +40,10 @@ TEST_CASE("longrope's factor follows from how far the positions were extended", 
           == Approx(1.0632647247109213).epsilon(1e-15));
     CHECK(of(R"("original_max_position_embeddings": 163840)") == 1.0);
     CHECK(of(R"("original_max_position_embeddings": 40960, "attention_factor": 1.25)") == 1.25);
+    // A factor of its own, however little it extends; none without an original length.
+    CHECK(of(R"("original_max_position_embeddings": 4096, "factor": 1.5)")
+          == Approx(1.0240834316890868).epsilon(1e-15));
+    CHECK(of(R"("original_max_position_embeddings": 1, "factor": 1.5)") == 1.0);
   }
 }
 

@@ -55,3 +55,23 @@ TEST_CASE("a Mistral config without mscale_all_dim is disputed with weight 1", "
   REQUIRE(scale->alternatives.size() == 2);
   CHECK(scale->alternatives[1].value == Approx(0.1352337788608801).epsilon(1e-15));
 }
+
+TEST_CASE("a factor of little more than 1 is disputed as any", "[scale]") {
+  const auto scale = derive("deepseek_v3", R"("rope_scaling": {"type": "yarn", "factor": 1.5,
+      "mscale_all_dim": 1.0, "apply_yarn_scaling": false})");
+  REQUIRE(scale);
+  REQUIRE(scale->disputed);
+  REQUIRE(scale->alternatives.size() == 2);
+  CHECK(scale->alternatives[1].value
+        == Approx(0.07813981527195386).epsilon(1e-15)); // 192^-1/2 (1 + 0.1 ln 1.5)^2
+}
+
+TEST_CASE("a switch that is on means weight 1 in a Mistral config, and nothing in others",
+          "[scale]") {
+  const std::string on = yarn(R"("apply_yarn_scaling": true)");
+  const auto mistral = derive("mistral4", on);
+  REQUIRE(mistral);
+  CHECK_FALSE(mistral->disputed);
+  CHECK(mistral->prefill == Approx(0.1352337788608801).epsilon(1e-15));
+  CHECK(derive("deepseek_v3", on)->prefill == Approx(0.07216878364870322).epsilon(1e-15));
+}
