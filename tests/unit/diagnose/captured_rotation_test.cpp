@@ -32,15 +32,16 @@ std::vector<std::string> contradictions(const Settings& settings, const std::str
   return contradictions(simulator::simulate(settings, bug));
 }
 
-/// The rope part of q in some heads, as `change` of what it was.
+/// The rope part of q in the later heads and tokens, as `change` of what it was.
 void change_queries(simulator::Simulation& simulation, std::int64_t first_head,
-                    const std::function<std::vector<float>(std::span<const float>)>& change) {
+                    const std::function<std::vector<float>(std::span<const float>)>& change,
+                    std::int64_t first_token = 0) {
   const tensor::View3& q = simulation.capture.q.value();
   const auto width = static_cast<std::size_t>(simulation.expectation.geometry.qk_rope_head_dim);
   auto* const all =
       std::static_pointer_cast<std::vector<float>>(std::const_pointer_cast<void>(q.tensor->owner))
           ->data();
-  for (std::int64_t token = 0; token < q.tokens; ++token) {
+  for (std::int64_t token = first_token; token < q.tokens; ++token) {
     for (std::int64_t head = first_head; head < q.heads; ++head) {
       float* const part = all + (token * q.heads + head + 1) * q.width - width;
       const std::vector<float> changed = change(std::span<const float>(part, width));
@@ -140,6 +141,21 @@ TEST_CASE("a sign is no factor, and no head is left out") {
     REQUIRE(lines.size() == 1);
     CHECK(lines.front().starts_with("q does not follow from q_pre"));
   }
+}
+
+TEST_CASE("tokens of all places are compared, where there are more than 64 vectors") {
+  Settings settings = upstream();
+  settings.heads = 16;
+  settings.queries = 60;
+  auto simulation = simulator::simulate(settings, "healthy");
+  change_queries(simulation, 0, negated, 50);
+  CHECK(contradictions(simulation).size() == 1);
+}
+
+TEST_CASE("a rope part of zeros follows from one of zeros") {
+  Settings settings = upstream();
+  settings.spread = 0.0;
+  CHECK(contradictions(settings, "healthy").empty());
 }
 
 TEST_CASE("a rope part of zeros does not follow from one that is not zero") {

@@ -73,6 +73,23 @@ TEST_CASE("one step of a fit squares the distance to the minimum, along every di
   }
 }
 
+TEST_CASE("a step knows the model's own factors of queries") {
+  simulator::Settings settings;
+  settings.dtype = tensor::Dtype::f32;
+  settings.wide_output = true;
+  simulator::Examined examined(simulator::simulate(settings, "healthy"));
+  for (auto& row : examined.sample.rows) {
+    row.factor = 1.3;
+  }
+  examined.context.reference.scale /= 1.3; // the logits stay
+  const double off = 1.0 + k_distance;
+  for (const FitSource source : {FitSource::out, FitSource::lse}) {
+    const auto found = fit(examined, source, diagnose::along_scale(), {off, off, 1.0}, 1);
+    REQUIRE(found);
+    CHECK(distance(found->factors) < 0.02 * k_distance);
+  }
+}
+
 TEST_CASE("a scale fitted from out is off by less than three of its errors, however few the rows") {
   simulator::Settings settings;
   settings.heads = 1;

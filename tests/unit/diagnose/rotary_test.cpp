@@ -1,8 +1,10 @@
 #include "diagnosed.hpp"
 
 #include <mla_scale/diagnose/before_rope.hpp>
+#include <mla_scale/diagnose/rope_variants.hpp>
 #include <mla_scale/diagnose/rotary.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <support/catch.hpp>
 #include <vector>
@@ -107,4 +109,40 @@ TEST_CASE("keys without positions stand where they are in their sequence", "[par
   const auto without = diagnose::BeforeRope::of(problem, simulation.capture, rotary);
   rotation.shift = 20.0;
   CHECK((without->key(second, 29, rotation) - at_29).norm() == 0.0);
+  simulation.capture.positions_k.assign(29, 5); // one too few for key 29
+  CHECK((without->key(second, 29, rotation) - at_29).norm() == 0.0);
+}
+
+TEST_CASE("the prefix of a sequence is what it has more keys than queries", "[parts]") {
+  simulator::Settings settings;
+  settings.prefix = 12;
+  settings.dtype = tensor::Dtype::f32;
+  const auto simulation = simulator::simulate(settings, "healthy");
+  const auto problem = simulator::posed(simulation);
+  const auto& rotary = simulation.expectation.rotary;
+  const auto before = diagnose::BeforeRope::of(problem, simulation.capture, rotary);
+  REQUIRE(before);
+  const tensor::Sequence second{20, 48, 30, 60}; // 28 queries, 30 keys
+  const Rotation rotation{Pairing::interleaved, rotary.inverse_frequencies};
+  Rotation later = rotation;
+  later.shift = 2.0;
+  const auto keys = before->keys(second, rotation, true, 1);
+  CHECK((keys.row(1).transpose() - before->key(second, 31, later)).norm() == 0.0);
+  CHECK((keys.row(2).transpose() - before->key(second, 32, rotation)).norm() == 0.0);
+}
+
+TEST_CASE("frequencies without YaRN are a bug where YaRN changes one of them", "[parts]") {
+  diagnose::Rotary rotary;
+  rotary.inverse_frequencies = {1.0, 0.1, 0.01};
+  const auto proposed = [&](double last) {
+    rotary.plain_inverse_frequencies = {1.0, 0.1, last};
+    const auto all = diagnose::rope_variants(rotary, {Pairing::halves, rotary.inverse_frequencies});
+    return std::count_if(all.begin(), all.end(), [](const diagnose::RopeVariant& variant) {
+      return variant.id == "rope.frequencies_plain";
+    });
+  };
+  CHECK(proposed(0.01) == 0);
+  CHECK(proposed(0.01 * (1.0 + 1e-12)) == 0); // the same to rounding
+  CHECK(proposed(0.01 * (1.0 + 1e-6)) == 4);
+  CHECK(proposed(0.01 * (1.0 - 1e-6)) == 4);
 }

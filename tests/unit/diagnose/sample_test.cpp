@@ -7,6 +7,7 @@
 #include <numbers>
 #include <set>
 #include <support/catch.hpp>
+#include <support/tensors.hpp>
 #include <vector>
 
 using namespace mla_scale;
@@ -124,6 +125,15 @@ TEST_CASE("a row of a sample says where it stands and how many independent error
   CHECK(sample->rows[1].freedom == Approx(21.0 / 4.0));
   CHECK(sample->rows[2].freedom == 24.0); // 97 keys
   CHECK(sample->rows[3].freedom == 24.0);
+  simulation.capture.sequences = {{0, 40, 0, 40}, {40, 100, 50, 120}};
+  const auto of_second = diagnose::make_sample(posed(simulation), simulation.capture, {{1, 60}});
+  REQUIRE(of_second);
+  CHECK(of_second->rows[0].sequence == 1);
+  CHECK(of_second->rows[0].local == 20);
+  CHECK(of_second->rows[0].queries == 60);
+  CHECK(of_second->rows[0].prefix == 10);
+  CHECK(of_second->rows[0].keys == 70);
+  CHECK(of_second->rows[0].visible == 31);
   settings.prefix = 2;
   const auto first = simulator::simulate(settings, "healthy");
   const auto of_first = diagnose::make_sample(posed(first), first.capture, {{0, 0}, {0, 2}});
@@ -163,4 +173,55 @@ TEST_CASE("products of a row with all keys of its sequence, block by block", "[p
     squared += std::pow(problem.v->at(299, 1, column), 2);
   }
   CHECK(sample->values->squared[0][299] == Approx(squared));
+}
+
+TEST_CASE("keys and values of a latent are what the weights make of it, and so is what rounding "
+          "them does to logits",
+          "[parts]") {
+  reference::Problem problem;
+  problem.form = reference::Form::latent;
+  problem.q = tensors::number_view(1, 5, 2, 5);
+  problem.kv_c = tensors::number_view(2, 5, 1, 4);
+  problem.k_pe = tensors::number_view(3, 5, 1, 2);
+  problem.w_uk = tensors::number_view(4, 3, 2, 4);
+  problem.w_uv = tensors::number_view(5, 2, 2, 4);
+  problem.qk_rope_head_dim = 2;
+  problem.softmax_scale = 1.0;
+  problem.sequences = {{0, 5, 0, 5}};
+  const auto sample = diagnose::make_sample(problem, {}, {{1, 2}, {1, 4}});
+  REQUIRE(sample);
+  const auto of_latent = [&](const tensor::View3& weights, std::int64_t column, std::int64_t key) {
+    double sum = 0.0;
+    for (std::int64_t at = 0; at < 4; ++at) {
+      sum += weights.at(column, 1, at) * problem.kv_c->at(key, 0, at);
+    }
+    return sum;
+  };
+  REQUIRE(sample->logits->stored.size() == 10);
+  for (const auto& row : sample->rows) {
+    for (std::int64_t key = 0; key < 5; ++key) {
+      double nope = 0.0;
+      double stored = 0.0;
+      double rope = 0.0;
+      for (std::int64_t column = 0; column < 3; ++column) {
+        const double product =
+            problem.q.at(row.row, 1, column) * of_latent(*problem.w_uk, column, key);
+        nope += product;
+        stored += product * product;
+      }
+      for (std::int64_t column = 0; column < 2; ++column) {
+        rope += problem.q.at(row.row, 1, 3 + column) * problem.k_pe->at(key, 0, column);
+      }
+      const auto at = row.offset + static_cast<std::size_t>(key);
+      CHECK(sample->logits->nope[at] == Approx(nope).margin(1e-9));
+      CHECK(sample->logits->stored[at] == Approx(stored).margin(1e-9));
+      CHECK(sample->logits->rope[at] == Approx(rope).margin(1e-9));
+    }
+  }
+  for (std::int64_t key = 0; key < 5; ++key) {
+    for (std::int64_t column = 0; column < 2; ++column) {
+      CHECK(sample->values->values[0][static_cast<std::size_t>(2 * key + column)]
+            == Approx(of_latent(*problem.w_uv, column, key)).margin(1e-9));
+    }
+  }
 }
