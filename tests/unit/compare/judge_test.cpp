@@ -418,6 +418,29 @@ TEST_CASE("what a coarser kernel may do is wrong in a finer one", "[judge]") {
   CHECK(judged(run).level == Level::exact);
 }
 
+TEST_CASE("the reason of a wrong scale says how far it is off, in percent and in errors of the fit",
+          "[judge]") {
+  for (const double factor : {1.05, 0.9}) {
+    kernel::Run run = kernel::inputs({96, 96, 2});
+    kernel::attend(run, {factor * kernel::k_scale});
+    const Judgement judgement = judged(run);
+    REQUIRE(judgement.fit_from_out);
+    REQUIRE_FALSE(judgement.reasons.empty());
+    const std::string& reason = judgement.reasons.front();
+    const auto number_after = [&](const std::string& words) {
+      const auto at = reason.find(words);
+      REQUIRE(at != std::string::npos);
+      return std::stod(reason.substr(at + words.size()));
+    };
+    CHECK(number_after(" is ") == Approx(factor * kernel::k_scale).epsilon(1e-4));
+    CHECK(number_after(", ") == Approx(100.0 * (factor - 1.0)).epsilon(0.01));
+    CHECK(number_after("% from ") == Approx(kernel::k_scale));
+    const double errors = std::abs(judgement.fit_from_out->softmax_scale - kernel::k_scale)
+                          / judgement.fit_from_out->standard_error;
+    CHECK(number_after("(") == Approx(errors).epsilon(0.01));
+  }
+}
+
 TEST_CASE("a rounded scale excuses nothing else", "[judge]") {
   kernel::Run run = kernel::inputs({64, 64, 1, 64, 32, 32});
   kernel::attend(run, eager(kernel::to_bf16(kernel::k_scale)));
