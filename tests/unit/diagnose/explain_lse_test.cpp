@@ -47,7 +47,7 @@ std::vector<diagnose::LseRule> rules_of_maximum(const Examined& examined) {
 
 } // namespace
 
-TEST_CASE("lse is off by no part of a largest logit that is 0 in every row") {
+TEST_CASE("lse is off by no part of a largest logit that is 0 in every row", "[choice]") {
   Settings settings;
   settings.spread = 0.0;
   Examined examined(simulate(settings, "healthy"));
@@ -57,7 +57,8 @@ TEST_CASE("lse is off by no part of a largest logit that is 0 in every row") {
   CHECK(rules_of_maximum(examined).empty());
 }
 
-TEST_CASE("a maximum exported with another scale is told by rows of one key, whose lse it is") {
+TEST_CASE("a maximum exported with another scale is told by rows of one key, whose lse it is",
+          "[choice]") {
   Settings settings;
   settings.queries = 1;
   settings.heads = 8;
@@ -71,7 +72,8 @@ TEST_CASE("a maximum exported with another scale is told by rows of one key, who
   CHECK(rules.front().effect == Approx(0.25));
 }
 
-TEST_CASE("a maximum and a sum of two bases change lse by as much as the bases differ") {
+TEST_CASE("a maximum and a sum of two bases change lse by as much as the bases differ",
+          "[choice]") {
   Examined examined(simulate({}, "healthy"));
   const auto outcomes = outcomes_of(examined);
   REQUIRE(outcomes.size() == examined.sample.rows.size());
@@ -85,7 +87,8 @@ TEST_CASE("a maximum and a sum of two bases change lse by as much as the bases d
   CHECK(rules.front().effect == Approx(1.0 - 1.0 / 1.002));
 }
 
-TEST_CASE("lse is looked for in another order where factors alone move, of two rows too") {
+TEST_CASE("lse is looked for in another order where factors alone move, of two rows too",
+          "[choice]") {
   Settings settings;
   settings.heads = 2;
   settings.queries = 2;

@@ -386,3 +386,29 @@ TEST_CASE("rows that no candidate predicts have no explanation", "[choice]") {
   CHECK(diagnose::explain(rows.context).empty());
   CHECK(diagnose::explain_linearly(rows.context).empty());
 }
+
+TEST_CASE("keys are looked at where linear bugs do not settle it, all else where keys do not",
+          "[choice]") {
+  using namespace simulator;
+  Settings settings;
+  settings.heads = 2;
+  settings.queries = 20;
+  const auto first = [&](const std::string& bug, bool out = true) {
+    auto simulation = simulate(settings, bug);
+    if (!out) {
+      simulation.capture.out.reset();
+    }
+    const Examined examined(simulation);
+    const auto found = diagnose::explain(examined.context);
+    REQUIRE_FALSE(found.empty());
+    CHECK(std::is_sorted(found.begin(), found.end(),
+                         [](const auto& a, const auto& b) { return a.total > b.total; }));
+    const auto& parts = found.front().candidate.parts;
+    return parts.empty() ? "" : parts.front().id;
+  };
+  CHECK(first("healthy").empty());
+  CHECK(first("scale.latent_width") == "scale.latent_width");
+  CHECK(first("mask.window") == "mask.window");
+  CHECK(first("value.split_swapped") == "value.split_swapped");
+  CHECK(first("softmax.padding_lanes", false) == "softmax.padding_lanes");
+}

@@ -219,6 +219,7 @@ TEST_CASE("a tail of rows is told by the first of them", "[choice]") {
 TEST_CASE("a tail begins behind a fourth of its sequence", "[choice]") {
   CHECK(has_tail(by_hand::Rows(sequence_of(0, 8, 2))));
   CHECK_FALSE(has_tail(by_hand::Rows(sequence_of(0, 8, 1))));
+  CHECK_FALSE(has_tail(by_hand::Rows(sequence_of(0, 9, 2))));
   CHECK_FALSE(has_tail(by_hand::Rows(sequence_of(0, 8, 0))));
   // In every sequence that has wrong rows.
   CHECK(has_tail(by_hand::Rows(sequence_of(0, 8, 5) + sequence_of(1, 4, 2))));
