@@ -58,7 +58,7 @@ diagnose::Mechanism hiding(std::int64_t hidden_row) {
 TEST_CASE("a finding says what its hypothesis is, and how well out and lse fit", "[choice]") {
   auto one = explanation("mask.none");
   one.candidate.parts.front().parameters = {{"rows", 3.0}};
-  one.score.out_ratio = 1.25;
+  one.score.out_ratio = 0.25;
   one.score.lse_ratio = 0.5;
   one.score.rows = 17;
   one.lse_text = "lse follows";
@@ -71,9 +71,9 @@ TEST_CASE("a finding says what its hypothesis is, and how well out and lse fit",
   CHECK(finding.title == hypothesis->title);
   CHECK(finding.see == hypothesis->look_at);
   CHECK(simulator::number(finding, "rows") == 3.0);
-  CHECK(finding.residual_ratio == 1.25);
+  CHECK(finding.residual_ratio == 0.25);
   CHECK(finding.evidence
-        == "evidence of mask.none; out within 1.25 of a healthy kernel's rounding over 17 rows; "
+        == "evidence of mask.none; out within 0.25 of a healthy kernel's rounding over 17 rows; "
            "lse follows within 0.50; only here");
 }
 
@@ -253,7 +253,7 @@ TEST_CASE("what competed is told once for each set of identifiers, with how well
           "[choice]") {
   const by_hand::Rows rows({});
   auto first = explanation("mask.none");
-  first.score.out_ratio = 1.25;
+  first.score.out_ratio = 0.25;
   first.score.lse_ratio = 0.5;
   first.lse_parts = {{"lse.base2", {}, "of lse"}};
   auto again = explanation("mask.none");
@@ -272,7 +272,7 @@ TEST_CASE("what competed is told once for each set of identifiers, with how well
   REQUIRE(told.size() == 4);
   CHECK(told[0].ids == Ids{"mask.none", "lse.base2"});
   CHECK(told[0].evidence == "evidence of mask.none; of lse");
-  CHECK(told[0].residual_ratio == 1.25);
+  CHECK(told[0].residual_ratio == 0.25);
   CHECK(told[0].lse_ratio == 0.5);
   CHECK(told[0].holds);
   CHECK(told[1].ids == Ids{"mask.window", "lse.base2"});

@@ -232,9 +232,11 @@ TEST_CASE("NaN and infinities are counted, and told by row and head", "[choice]"
   CHECK(finding.evidence == "1 NaN and 2 infinities in out, in 2 rows (1..3) and 1 heads (1..1)");
 }
 
-TEST_CASE("one infinity alone is not finite", "[choice]") {
+TEST_CASE("one infinity alone is not finite, nor beside a NaN", "[choice]") {
   std::vector<double> values(24, 1.0);
   values.back() = k_inf;
+  CHECK(simulator::all_of(of_out(values)) == Ids{"output.nan"});
+  values.front() = k_nan;
   CHECK(simulator::all_of(of_out(values)) == Ids{"output.nan"});
 }
 
