@@ -290,6 +290,11 @@ TEST_CASE("what float32 leaves of a maximum, 3e-5 of it, is no bug", "[choice]")
   CHECK(mixed(1.0 - 3.1e-5, 1.0).of_maximum());
   CHECK(mixed(1.0, 1.01).of_maximum());
   // Σ max² = 15 and Σ max (lse - max) = 2: so that no part of max alone is missing.
+  CHECK_FALSE(mixed(1.0 + 2.9e-5, 1.0 - 2.9e-5 * 7.5).of_maximum());
+  CHECK(mixed(1.0 + 3.1e-5, 1.0 - 3.1e-5 * 7.5).of_maximum());
+  // And so that the part that seems missing comes of the sum alone.
+  CHECK_FALSE(mixed(1.0, 1.0 + 2.9e-5 * 7.5).of_maximum());
+  CHECK(mixed(1.0, 1.0 + 3.1e-5 * 7.5).of_maximum());
   const auto both = mixed(1.001, 1.0 - 0.001 * 7.5).of_maximum();
   REQUIRE(both);
   CHECK(number(both->parts.front(), "of_max") == Approx(1.001));
