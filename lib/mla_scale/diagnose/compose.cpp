@@ -10,21 +10,20 @@
 
 namespace mla_scale::diagnose {
 
-namespace {
-
-/// The candidates of the table, each value once.
 std::vector<ScaleCandidate> different_scales(const Expectation& expectation) {
   std::vector<ScaleCandidate> different;
   for (auto& named : scale_candidates(expectation)) {
     const bool known = std::any_of(different.begin(), different.end(), [&](const auto& other) {
       return std::abs(other.value / named.value - 1.0) < 5e-4;
     });
-    if (!known && named.id != "scale.other") {
+    if (!known) {
       different.push_back(std::move(named));
     }
   }
   return different;
 }
+
+namespace {
 
 /// What could explain the rows beside a scale, by scans of few of them.
 std::vector<Candidate> beside(const Context& context, const ScaleCandidate& named,

@@ -33,6 +33,8 @@ constexpr double k_smallest_coarse_scale = 5e-4;
 /// Screening: this much worse than the best on the probe is out.
 constexpr double k_screen_margin = 60.0;
 constexpr std::size_t k_survivors = 12;
+/// Held against all rows however bad they are.
+constexpr std::size_t k_fewest_survivors = 3;
 /// Residual of the best explanation, against a kernel that rounds no logits, at which the search
 /// ends.
 constexpr double k_fine_ratio = 1.15;
@@ -55,8 +57,9 @@ std::vector<RowOutcome> with_maximum(std::vector<RowOutcome> outcomes, double ti
   return outcomes;
 }
 
+/// `few`: times that the likelihood counts, see Candidate::few_rows.
 void try_rule(const Context& context, const std::vector<RowOutcome>& outcomes, const LseRule& rule,
-              double rows, Explanation& best) {
+              double few, Explanation& best) {
   const auto scored =
       rule.of_maximum == 0.0
           ? score(context.sample, outcomes, rule.expected)
@@ -64,9 +67,6 @@ void try_rule(const Context& context, const std::vector<RowOutcome>& outcomes, c
   if (scored.coarseness >= k_coarse && rule.effect < k_smallest_coarse_effect) {
     return;
   }
-  const double share =
-      scored.rows > 0 ? std::max(1.0, rows / static_cast<double>(scored.rows)) : 1.0;
-  const double few = best.candidate.few_rows ? share : 1.0;
   const double total = scored.likelihood * few - best.candidate.cost - rule.cost;
   if (total > best.total) {
     best.score = scored;
@@ -103,26 +103,26 @@ Explanation explain_with(const Context& context, Candidate candidate,
   Explanation best;
   best.candidate = std::move(candidate);
   const auto found = outcomes(context.sample, predictor_of(context, best.candidate), rows);
+  if (found.empty()) {
+    best.total = -k_infinity;
+    return best;
+  }
   // lse left unexplained is always an option: a broken out says nothing about lse, and the reverse.
   best.score = score(context.sample, found, {});
   const auto lse_rows = std::count_if(found.begin(), found.end(),
                                       [](const RowOutcome& outcome) { return outcome.has_lse; });
-  const double few = best.candidate.few_rows && !found.empty()
+  const double few = best.candidate.few_rows
                          ? static_cast<double>(rows.size()) / static_cast<double>(found.size())
                          : 1.0;
   best.total = (best.score.likelihood + k_unexplained_lse * static_cast<double>(lse_rows)) * few
                - best.candidate.cost - 4.0;
   best.lse_explained = lse_rows == 0;
-  if (found.empty()) {
-    best.total = -k_infinity;
-    return best;
-  }
   if (lse_rows == 0) {
     best.total += 4.0;
     return best;
   }
   for (const auto& rule : lse_rules(context, best.candidate, found)) {
-    try_rule(context, found, rule, static_cast<double>(rows.size()), best);
+    try_rule(context, found, rule, few, best);
   }
   if (!best.lse_explained) {
     for (const auto& rule : transposed_lse(context, best.candidate, found)) {
@@ -171,13 +171,24 @@ bool holds(const Context& context, const Explanation& explanation) {
   return context.sample.any_out || explanation.lse_explained;
 }
 
-namespace {
-
-/// Nothing can explain a capture better than a kernel that rounds no logits.
 bool settles(const Context& context, const Explanation& best) {
   return holds(context, best) && best.lse_explained && best.score.coarseness <= 0.1
          && (!context.sample.any_out || best.score.fine_ratio < k_fine_ratio);
 }
+
+std::vector<Candidate> survivors(std::vector<Explanation> screened) {
+  std::vector<Candidate> kept;
+  for (auto& explanation : screened) {
+    const bool close = explanation.total > screened.front().total - k_screen_margin;
+    const bool null = explanation.candidate.parts.empty();
+    if (null || kept.size() < k_fewest_survivors || (close && kept.size() < k_survivors)) {
+      kept.push_back(std::move(explanation.candidate));
+    }
+  }
+  return kept;
+}
+
+namespace {
 
 /// Candidates held against the probe rows, likeliest first.
 class Screening {
@@ -201,20 +212,13 @@ public:
 
   /// The best of them and the expectation, held against all rows.
   [[nodiscard]] std::vector<Explanation> finish() {
-    std::vector<Candidate> survivors;
-    for (auto& explanation : m_screened) {
-      const bool close = explanation.total > best().total - k_screen_margin;
-      const bool null = explanation.candidate.parts.empty();
-      if (null || survivors.size() < 3 || (close && survivors.size() < k_survivors)) {
-        survivors.push_back(std::move(explanation.candidate));
-      }
-    }
-    parallel_for(survivors.size(), m_context.threads(), [&](std::size_t at) {
-      if (survivors[at].complete) {
-        survivors[at].complete(survivors[at]);
+    std::vector<Candidate> kept = survivors(std::move(m_screened));
+    parallel_for(kept.size(), m_context.threads(), [&](std::size_t at) {
+      if (kept[at].complete) {
+        kept[at].complete(kept[at]);
       }
     });
-    auto result = explain_each(m_context, std::move(survivors), m_context.rows);
+    auto result = explain_each(m_context, std::move(kept), m_context.rows);
     std::stable_sort(result.begin(), result.end(), likelier);
     return result;
   }

@@ -37,6 +37,13 @@ struct Explanation {
 /// Out, and lse when there is one, within what a healthy kernel does.
 [[nodiscard]] bool holds(const Context& context, const Explanation& explanation);
 
+/// It holds, and nothing can explain a capture better than a kernel that rounds no logits.
+[[nodiscard]] bool settles(const Context& context, const Explanation& best);
+
+/// Of explanations of few rows, best first, what is worth to be held against all: the best three,
+/// up to a dozen that are not much worse than the best, and the expectation.
+[[nodiscard]] std::vector<Candidate> survivors(std::vector<Explanation> screened);
+
 /// The best explanations of the context's rows, best first; the expectation itself competes (no
 /// parts). Proposes, screens on the probe, scores the survivors on all rows.
 [[nodiscard]] std::vector<Explanation> explain(const Context& context);

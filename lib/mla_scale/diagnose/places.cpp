@@ -124,7 +124,7 @@ bool tail_of_rows(const Context& context, const Marked& marked, Report& report) 
     const auto queries = std::find_if(sample.rows.begin(), sample.rows.end(), [&](const Row& row) {
                            return row.sequence == sequence;
                          })->queries;
-    if (first == 0 || 4 * first < queries) {
+    if (4 * first < queries) {
       return false;
     }
   }

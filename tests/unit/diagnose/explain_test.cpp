@@ -9,7 +9,7 @@
 using namespace mla_scale;
 using namespace simulator;
 
-TEST_CASE("a closed form holds within six errors of what was fitted") {
+TEST_CASE("a closed form holds within six errors of what was fitted", "[choice]") {
   const Examined healthy(simulate({}, "healthy"));
   diagnose::Candidate expected;
   expected.mechanism = healthy.context.reference;
