@@ -56,8 +56,7 @@ std::int64_t best_offset(const std::vector<PrefixScan>& scans, std::size_t longe
     return static_cast<std::int64_t>(candidate) - static_cast<std::int64_t>(longest);
   };
   const auto sum = [&](const PrefixScan& scan, std::size_t candidate, RangeSum& ranges) {
-    ranges.add(
-        0, std::max<std::size_t>(1, shifted(scan.row().visible, offset(candidate), scan.keys())));
+    ranges.add(0, shifted(scan.row().visible, offset(candidate), scan.keys()));
   };
   const auto best = search(scans, 2 * longest + 1, 1, sum, threads).least();
   return best ? offset(*best) : 0;

@@ -96,7 +96,7 @@ void propose_output(const Context& context, std::vector<Candidate>& candidates) 
       const Row& row = context.sample.rows[index];
       for (std::int64_t column = 0; column < width; ++column) {
         const auto source = layout.reader(row.row, row.head, column);
-        if (source.column < width && source.row < context.capture.query_rows) {
+        if (source.column < width) {
           needed.insert({source.head, source.row});
         }
       }
