@@ -62,8 +62,7 @@ std::int64_t best_offset(const std::vector<PrefixScan>& scans, std::size_t longe
     ranges.add(
         0, std::max<std::size_t>(1, shifted(scan.row().visible, offset(candidate), scan.keys())));
   };
-  const auto best = search(scans, 2 * most + 1, 1, sum, threads).least();
-  return best ? offset(*best) : 0;
+  return offset(search(scans, 2 * most + 1, 1, sum, threads).least().value_or(most));
 }
 
 /// The two windows that fit best: each row sees its last keys. Rows that a window does not shorten

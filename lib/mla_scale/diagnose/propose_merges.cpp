@@ -133,16 +133,17 @@ std::vector<std::size_t> chunks(const Row& row, std::size_t chunk) {
 /// What the scans of merged parts read.
 struct MergeSearch {
   const Context& context;
+  unsigned threads;
   std::vector<PrefixScan> scans;
   std::size_t longest = 0; ///< keys of a row
-  std::set<std::size_t> prefixes;
-  unsigned threads = 1;
+  std::set<std::size_t> prefixes{};
 };
 
 MergeSearch merge_search(const Context& context) {
-  MergeSearch search{context, {}, 0, {}, threads_of_proposer(context)};
-  search.scans =
-      prefix_scans(context.predictor, context.reference, context.probe, 16, search.threads);
+  const unsigned threads = threads_of_proposer(context);
+  MergeSearch search{
+      context, threads,
+      prefix_scans(context.predictor, context.reference, context.probe, 16, threads)};
   for (const auto index : context.rows) {
     const auto& row = context.sample.rows[index];
     search.longest = std::max(search.longest, row.keys);

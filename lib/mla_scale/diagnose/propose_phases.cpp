@@ -23,7 +23,7 @@ using compare::k_many_errors;
 
 /// One of the two phases has another scale: which, and the fit of it.
 struct Phase {
-  bool in_context = false;
+  bool in_context;
   std::shared_ptr<const LogitSet> logits; ///< of split_by_phase()
   std::optional<LinearFit> fit;
 

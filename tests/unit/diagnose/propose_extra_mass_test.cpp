@@ -6,6 +6,7 @@
 #include <cmath>
 #include <string>
 #include <support/catch.hpp>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -139,6 +140,33 @@ TEST_CASE("lse counts lanes rather than not, and a sink rather not", "[proposers
   CHECK(sinks[0].cost == 7.0); // one head
   CHECK(sinks[1].mechanism.lse_counts_extra_mass);
   CHECK(sinks[1].cost == 8.0);
+  CHECK_FALSE(sinks[2].mechanism.lse_counts_extra_mass); // common to all heads
+  CHECK(sinks[2].cost == 8.0);
+  CHECK(sinks[3].cost == 9.0);
+  CHECK(all[all.size() - 2].mechanism.lse_counts_extra_mass); // all masked keys
+  CHECK(all[all.size() - 1].cost == 12.0);
+  CHECK(all[all.size() - 4].mechanism.lse_counts_extra_mass); // tiles of 256
+  CHECK(all[all.size() - 3].cost == 13.0);
+}
+
+TEST_CASE("lanes are found from lse where there is no out", "[proposers]") {
+  auto simulation = simulate(with_lse(), "softmax.padding_lanes:17");
+  simulation.capture.out.reset();
+  const Examined examined(std::move(simulation));
+  CHECK(lanes_of(appended(examined, diagnose::propose_extra_mass)) == List{17, 17, 16, 16, 18, 18});
+}
+
+TEST_CASE("a sink is found from an output of hundredths, but not of a head that nothing tells",
+          "[proposers]") {
+  Settings settings = tiny();
+  settings.heads = 2;
+  settings.value = 2;
+  settings.prefix = 60; // means of many values
+  Examined examined(simulate(settings, "softmax.sink:1.7"));
+  std::erase_if(examined.context.fit,
+                [&](std::size_t index) { return examined.sample.rows[index].head == 1; });
+  const auto sinks = mass_with(appended(examined, diagnose::propose_extra_mass), "sinks");
+  CHECK(text(sinks.parts.front(), "sinks") == "1.7, -inf");
 }
 
 TEST_CASE("lanes may fill the last tile of 16 to 256 keys, or be all masked keys", "[proposers]") {

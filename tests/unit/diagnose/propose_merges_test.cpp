@@ -148,6 +148,25 @@ TEST_CASE("chunks are those of the prefix, or of all keys where there is none", 
   check_weights(bent(chunk, row_seeing(24, 30)), runs_of({{1.0 / 11, 22}, {1.0 / 2, 2}, {0, 6}}));
 }
 
+TEST_CASE("a prefix of one key is a part", "[proposers]") {
+  CHECK(all_numbers(merges(with_prefix_of(1), "merge.average"), "merge.average", "boundary")
+        == List{1});
+  const auto chunk = with_id(merges(with_prefix_of(20), "merge.average:chunks"), "merge.average");
+  check_weights(bent(chunk.back(), row_seeing(24, 30, 1)),
+                runs_of({{1.0, 1}, {1.0 / 23, 23}, {0, 6}}));
+}
+
+TEST_CASE("parts of one row tell where they meet, however little one of them weighs",
+          "[proposers]") {
+  Settings settings = with_prefix_of(15);
+  settings.queries = 1;
+  for (const double at : {1.0, 2.0, 14.0}) {
+    CHECK(all_numbers(merges(settings, "merge.average:" + std::to_string(at)), "merge.average",
+                      "boundary")
+          == List{15, at});
+  }
+}
+
 TEST_CASE("keys before a boundary are dropped where the row sees more", "[proposers]") {
   for (const double first : {1.0, 6.0, 15.0}) {
     const auto all = merges(tiny(), "merge.context_dropped:" + std::to_string(first));

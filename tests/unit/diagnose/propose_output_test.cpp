@@ -150,6 +150,17 @@ TEST_CASE("numbers bring along the rounding of the rows they were written as", "
   CHECK(prediction.coarse == Approx(source.coarse));
 }
 
+TEST_CASE("one row alone is read from where it was written", "[proposers]") {
+  // Five columns read of rows of nine: the first column of row 8 is the last of row 4.
+  Settings settings = tiny();
+  settings.nope = 5;
+  settings.value = 5;
+  Examined examined(simulate(settings, "output.stride:9"));
+  examined.context.probe = {8};
+  const auto all = layouts_of(examined);
+  check_reads(examined, layout_with(all, "written with rows of 9, read with rows of 5"), 1);
+}
+
 TEST_CASE("without out there is nothing to read with other strides", "[proposers]") {
   Settings settings = two_heads();
   settings.lse = true;

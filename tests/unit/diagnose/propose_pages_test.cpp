@@ -119,6 +119,7 @@ TEST_CASE("pages that moved up are found from the second page to the last", "[pr
     CHECK(number(part, "page") == static_cast<double>(first));
     CHECK(number(part, "page_size") == 8.0);
     CHECK(number(part, "source_page") == static_cast<double>(first - 1));
+    CHECK(number(part, "last_key") == static_cast<double>(8 * first + 7));
     CHECK(part.evidence
           == fmt::format("from key {} on stand the keys of one page before", 8 * first));
     CHECK(all[moved].cost == 6.0);
@@ -129,6 +130,8 @@ TEST_CASE("what a changed page does to each key of a row", "[proposers]") {
   const auto lost = pages(long_rows(36), "pages.missing:8,16")[missing];
   CHECK(bent(lost, row_seeing(20, 24)) == runs_of({{1, 8}, {0, 8}, {1, 4}, {0, 4}}));
   CHECK(bent(lost, row_seeing(12, 24)) == runs_of({{1, 8}, {0, 16}}));
+  const auto first = pages(long_rows(36), "pages.missing:0,8")[missing];
+  CHECK(bent(first, row_seeing(20, 24)) == runs_of({{0, 8}, {1, 12}, {0, 4}}));
   const auto again = pages(long_rows(36), "pages.duplicated:twice:8,16")[twice];
   CHECK(again.parts.front().evidence == "keys 8..15 count twice");
   const auto counts = bent(again, row_seeing(20, 24));
@@ -168,4 +171,32 @@ TEST_CASE("pages of zeros leave as much mass as they have visible keys", "[propo
   CHECK(zeros.mechanism.extra_mass(row_seeing(11, 24)) == Approx(std::log(3.0)));
   CHECK(zeros.mechanism.extra_mass(row_seeing(8, 24)) == diagnose::k_hidden);
   CHECK(bent(zeros, row_seeing(20, 24)) == runs_of({{1, 8}, {0, 8}, {1, 4}, {0, 4}}));
+}
+
+TEST_CASE("pages that no row sees are not proposed, nor those that hold no key", "[proposers]") {
+  for (const std::int64_t keys : {36, 40}) {
+    for (const auto& candidate : pages(long_rows(keys), "healthy")) {
+      CHECK(number(candidate.parts.front(), "first_key") < static_cast<double>(keys));
+    }
+    const auto lost = pages(long_rows(keys), "pages.missing:8,16")[overwritten];
+    CHECK(number(lost.parts.front(), "source_page") * number(lost.parts.front(), "page_size")
+          < static_cast<double>(keys));
+  }
+}
+
+TEST_CASE("single keys are not looked for elsewhere", "[proposers]") {
+  const auto up = pages(long_rows(36), "pages.duplicated:shifted:1,5");
+  CHECK(number(up[moved].parts.front(), "page_size") > 1.0);
+  CHECK(number(up[overwritten].parts.front(), "page_size") > 1.0);
+}
+
+TEST_CASE("one row alone tells which page is lost, counts twice or stands elsewhere",
+          "[proposers]") {
+  Settings settings = long_rows(36);
+  settings.queries = 1;
+  settings.prefix = 35;
+  CHECK(keys_of(pages(settings, "pages.missing:8,16")[missing]) == Keys{8, 8, 15});
+  CHECK(keys_of(pages(settings, "pages.duplicated:twice:8,16")[twice]) == Keys{8, 8, 15});
+  CHECK(keys_of(pages(settings, "pages.duplicated:8,1,3")[overwritten]) == Keys{8, 8, 15});
+  CHECK(keys_of(pages(settings, "pages.duplicated:shifted:8,2")[moved]) == Keys{8, 16, 23});
 }

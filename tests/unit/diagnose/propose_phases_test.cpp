@@ -86,6 +86,7 @@ TEST_CASE("the scale of a phase is a number, or one of a name that is near it", 
   // The one phase alone moves.
   CHECK(by_name[0].mechanism.nope == Approx(std::log(2.0)));
   CHECK(by_name[0].mechanism.rope == 1.0);
+  CHECK(by_name[0].mechanism.gain == 1.0);
   const auto& row = examined.sample.rows[3];
   for (std::size_t key = 0; key < row.keys; ++key) {
     const auto& right = *examined.sample.logits;
@@ -96,6 +97,7 @@ TEST_CASE("the scale of a phase is a number, or one of a name that is near it", 
   }
   const auto fresh = phases_of(with_context(true), "scale.other:new_tokens:0.69");
   CHECK(fresh.front().mechanism.nope == 1.0);
+  CHECK(fresh.front().mechanism.gain == 1.0);
   CHECK(fresh.front().mechanism.rope == Approx(0.69));
 }
 
@@ -128,4 +130,22 @@ TEST_CASE("what rounding biases a scale of out by says nothing of one from lse",
 
 TEST_CASE("without a prefix there are no two phases", "[proposers]") {
   CHECK(phases_of(tiny(), "scale.other:1.3").empty());
+}
+
+TEST_CASE("a prefix of one key is a phase", "[proposers]") {
+  Settings settings = with_context(true);
+  settings.prefix = 1;
+  CHECK(ratio_of(phases_of(settings, "scale.other:new_tokens:1.25"), "new tokens")
+        == Approx(1.25).epsilon(1e-3));
+}
+
+TEST_CASE("the less exact a phase's scale is fitted, the further away a name may be",
+          "[proposers]") {
+  Examined examined(simulate(with_context(false), "scale.other:context:0.5"));
+  const auto named_ln2 = [&] { // 33 % above what was injected
+    return with_id(appended(examined, diagnose::propose_phases), "scale.log2e_missing").size();
+  };
+  CHECK(named_ln2() == 0);
+  examined.context.scale_bias = 0.05; // six times that of 0.5 are 60 %
+  CHECK(named_ln2() == 1);
 }

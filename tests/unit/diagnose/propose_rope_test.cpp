@@ -100,7 +100,9 @@ TEST_CASE("a shift is found from lse where there is no out", "[proposers]") {
 
 TEST_CASE("a shifted rotation predicts the rows of the probe, and all once it is complete",
           "[proposers]") {
-  Examined examined(simulate(few_rows(), "rope.positions_shifted:5"));
+  Settings settings = few_rows();
+  settings.prefix = 3;
+  Examined examined(simulate(settings, "rope.positions_shifted:5"));
   examined.context.probe.resize(6);
   const auto all = appended(examined, diagnose::propose_rope);
   auto shifted = rotation_with(all, "positions of q moved by 5 against those of k");
@@ -132,11 +134,40 @@ TEST_CASE("a captured q that no known rotation gives may have been rotated behin
     });
   };
   CHECK_FALSE(told(rotations(few_rows(), "healthy")));
-  auto simulation = simulate(few_rows(), "healthy");
-  Settings other = few_rows();
-  other.seed = 9;
-  simulation.capture.q_pre = simulate(other, "healthy").capture.q_pre;
-  const auto all = appended(Examined(std::move(simulation)), diagnose::propose_rope);
+  Settings settings = few_rows();
+  settings.prefix = 3;
+  // The captured q and out are of other q_pre.
+  auto simulation = simulate(settings, "healthy");
+  auto other = simulation;
+  settings.seed = 9;
+  other.capture.q = simulate(settings, "healthy").capture.q;
+  const Examined examined(std::move(other));
+  const auto all = appended(examined, diagnose::propose_rope);
   REQUIRE(told(all));
-  CHECK(rotation_with(all, evidence).cost == 6.0);
+  const auto& follows = rotation_with(all, evidence);
+  CHECK(follows.cost == 6.0);
+  // The rope part is that of q_pre, which out follows.
+  const Examined right(std::move(simulation));
+  const auto& row = right.sample.rows[4];
+  for (std::size_t key = 0; key < row.keys; ++key) {
+    CHECK(follows.mechanism.logits->rope[row.offset + key]
+          == Approx(right.sample.logits->rope[row.offset + key]).margin(1e-5));
+  }
+}
+
+TEST_CASE("a row that no shift explains does not hide the shift of the others", "[proposers]") {
+  for (const bool lse : {false, true}) {
+    Settings settings = few_rows();
+    settings.lse = lse;
+    auto simulation = simulate(settings, "rope.positions_shifted:5");
+    if (lse) {
+      simulation.capture.out.reset();
+    }
+    Examined examined(std::move(simulation));
+    examined.sample.rows[6].lse += 50.0;
+    for (std::size_t column = 0; column < examined.sample.width && !lse; ++column) {
+      examined.sample.out[6 * examined.sample.width + column] += column % 2 == 0 ? 50.0 : -50.0;
+    }
+    CHECK(shifts_of(appended(examined, diagnose::propose_rope)).front() == 5.0);
+  }
 }

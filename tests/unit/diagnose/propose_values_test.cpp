@@ -3,6 +3,7 @@
 #include <cmath>
 #include <string>
 #include <support/catch.hpp>
+#include <utility>
 #include <vector>
 
 // Expected values: what variants.cpp injects, and the captured tensors read by other strides.
@@ -63,9 +64,9 @@ void check_split(const Examined& examined, const std::string& split, const Where
     CHECK((candidate.mechanism.logits != nullptr) == (side != "values"));
     CHECK((candidate.mechanism.values != nullptr) == (side != "keys"));
     for (const auto& row : examined.sample.rows) {
-      for (std::int64_t key = 0; key < capture.key_rows; ++key) {
-        const auto at = static_cast<std::size_t>(key);
-        const auto all = all_heads(examined, key);
+      const auto first = capture.sequences[row.sequence].key_begin;
+      for (std::size_t at = 0; at < row.keys; ++at) {
+        const auto all = all_heads(examined, first + static_cast<std::int64_t>(at));
         const Begins begin = begins(row.head);
         if (side != "values") {
           double logit = 0.0;
@@ -108,6 +109,15 @@ TEST_CASE("kv_b_proj's output is split with the values of all heads behind", "[p
   });
 }
 
+TEST_CASE("of several sequences each has its own keys split", "[proposers]") {
+  auto simulation = simulate(three_heads(), "healthy");
+  simulation.capture.sequences = {{0, 2, 0, 2}, {2, 6, 2, 6}};
+  const Examined examined(std::move(simulation));
+  check_split(examined, "[v | nope] of each head", [](std::int64_t head) {
+    return Begins{16 * head + 10, 16 * head};
+  });
+}
+
 TEST_CASE("heads stand apart in kv_b_proj's output of 2 to 16 heads", "[proposers]") {
   const auto splits = [](std::int64_t heads) {
     Settings settings = tiny();
@@ -120,6 +130,12 @@ TEST_CASE("heads stand apart in kv_b_proj's output of 2 to 16 heads", "[proposer
   CHECK(splits(2) == 6);
   CHECK(splits(16) == 6);
   CHECK(splits(17) == 3);
+  Settings narrow = tiny();
+  narrow.heads = 2;
+  narrow.queries = 2;
+  narrow.nope = 1;
+  CHECK(with_id(values_of(Examined(simulate(narrow, "healthy"))), "value.split_swapped").size()
+        == 6);
 }
 
 TEST_CASE("values of other heads are told from outputs of other heads", "[proposers]") {
@@ -158,6 +174,35 @@ TEST_CASE("heads that are their own source, or none's, are no permutation", "[pr
   CHECK(permutations(Examined(std::move(simulation))).empty());
   // Half of head 0, 1 and 2: each head fits itself best, or not at all.
   CHECK(permutations(Examined(simulate(three_heads(), "value.gain"))).empty());
+}
+
+TEST_CASE("one row of each head tells a permutation, one that sees no key nothing", "[proposers]") {
+  Settings settings = three_heads();
+  settings.queries = 1;
+  settings.prefix = 5;
+  const auto one = permutations(Examined(simulate(settings, "value.head_permuted")));
+  REQUIRE(one.size() == 1);
+  CHECK(text(one[0].parts.front(), "heads") == "0<-1 1<-2 2<-0");
+  Examined examined(simulate(three_heads(), "value.head_permuted"));
+  for (std::size_t head = 0; head < 3; ++head) {
+    examined.sample.rows[6 * head].visible = 0;
+  }
+  CHECK(permutations(examined).size() == 1);
+}
+
+TEST_CASE("a permutation leaves ten times the rounding of out at most, on average", "[proposers]") {
+  // Rounding of float32 counts as 4e-7.
+  const auto found_where_off_by = [](double error) {
+    Examined examined(simulate(three_heads(), "value.head_permuted:out"));
+    for (double& value : examined.sample.out) {
+      value *= 1.0 + error * 4e-7;
+    }
+    return permutations(examined).size() == 1;
+  };
+  CHECK(found_where_off_by(9.0));
+  CHECK(found_where_off_by(9.75));
+  CHECK_FALSE(found_where_off_by(10.25));
+  CHECK_FALSE(found_where_off_by(12.0));
 }
 
 TEST_CASE("without out there are no values to look at", "[proposers]") {
