@@ -6,6 +6,7 @@
 #include <cmath>
 #include <string>
 #include <support/catch.hpp>
+#include <utility>
 #include <vector>
 
 // Expected values: the laws and rows that variants.cpp was told to inject.
@@ -71,7 +72,7 @@ TEST_CASE("Llama 4's law is found with lengths of 1 to 4096 and powers of two ab
   for (const std::int64_t length : {1, 5, 4095, 4096, 8192, 16384}) {
     Settings settings = tiny();
     settings.first_position = length < 16 ? 0 : length - 8; // The factor begins within the rows.
-    const auto all = temperatures(settings, fmt::format("temperature.by_position:{}", length));
+    const auto all = temperatures(settings, fmt::format("temperature.by_position:{},0.1", length));
     const auto laws = with_id(all, "temperature.by_position");
     REQUIRE_FALSE(laws.empty());
     const auto& part = laws[0].parts.front();
@@ -93,19 +94,22 @@ TEST_CASE("a length of 4097 is none that is tried, and the last position is the 
           "[proposers]") {
   Settings settings = tiny();
   settings.first_position = 4090;
-  for (const double length : lengths_of(temperatures(settings, "temperature.by_position:4097"))) {
+  for (const double length :
+       lengths_of(temperatures(settings, "temperature.by_position:4097,0.1"))) {
     CHECK(length != 4097.0);
   }
   // The last row alone has another factor: it is at the length itself.
   settings.first_position = 8192 - 15;
-  CHECK(lengths_of(temperatures(settings, "temperature.by_position:8192")).front() == 8192.0);
+  CHECK(lengths_of(temperatures(settings, "temperature.by_position:8192,0.1")).front() == 8192.0);
   settings.first_position = 30 - 15;
-  CHECK(lengths_of(temperatures(settings, "temperature.by_position:30")).front() == 30.0);
+  CHECK(lengths_of(temperatures(settings, "temperature.by_position:30,0.1")).front() == 30.0);
 }
 
 TEST_CASE("the two best laws are proposed, and none where no factor grows", "[proposers]") {
-  CHECK(lengths_of(temperatures(tiny(), "temperature.by_position:5")).size() == 2);
+  CHECK(lengths_of(temperatures(tiny(), "temperature.by_position:5,0.1")).size() == 2);
   CHECK(lengths_of(temperatures(tiny(), "healthy")).empty());
+  CHECK(lengths_of(temperatures(tiny(), "temperature.by_position:5,0.00015")).front() == 5.0);
+  CHECK(lengths_of(temperatures(tiny(), "temperature.by_position:5,0.00003")).empty());
 }
 
 TEST_CASE("another law goes between the rows in straight lines", "[proposers]") {
@@ -166,6 +170,11 @@ TEST_CASE("of many rows every other one is fitted, and a step lies somewhere bet
   CHECK(has(found, "rows 51 and later"));
   CHECK(has(found, "rows 52 and later"));
   CHECK_FALSE(has(found, "rows 50 and later"));
+  const auto& factor = temperatures(settings, "temperature.by_position:line").back();
+  CHECK(factor.mechanism.temperature(at_position(51.0)) // between 50 and 52
+        == Approx(1.0 + 0.5 * 51.0 / 129.0).epsilon(1e-3));
+  CHECK(factor.mechanism.temperature(at_position(51.5))
+        == Approx(1.0 + 0.5 * 51.5 / 129.0).epsilon(1e-3));
   settings.queries = 129; // 127: all
   CHECK(places(temperatures(settings, "scale.latent_width:from:51"))
         == std::vector<std::string>{"rows 51 and later"});
@@ -175,8 +184,33 @@ TEST_CASE("a scale whose step is no closed form is not named", "[proposers]") {
   // A factor of 1.069 in the rows from 8 on, which no formula of these widths gives.
   Settings settings = tiny();
   settings.first_position = 92;
-  const auto all = temperatures(settings, "temperature.by_position:100");
+  const auto all = temperatures(settings, "temperature.by_position:100,0.1");
   for (const auto& candidate : all) {
     CHECK(candidate.parts.front().id == "temperature.by_position");
   }
+}
+
+TEST_CASE("a step of half a percent or less is none", "[proposers]") {
+  const auto steps = [](const std::string& bug, double ratio) {
+    Settings settings = tiny();
+    settings.mscale_other_key = settings.mscale * std::sqrt(ratio);
+    return with_id(temperatures(settings, bug), "scale.mscale_wrong_key").size();
+  };
+  CHECK(steps("scale.mscale_wrong_key:rows", 1.006) == 1);
+  CHECK(steps("scale.mscale_wrong_key:rows", 0.994) == 1);
+  CHECK(steps("scale.mscale_wrong_key:rows", 1.004) == 0);
+  CHECK(steps("healthy", 1.004) == 0);
+}
+
+TEST_CASE("the scale of a step goes by a name within a percent of it", "[proposers]") {
+  const auto named = [](std::int64_t latent) {
+    Settings settings = tiny();
+    settings.latent = 100; // 104^-1/2
+    auto simulation = simulate(settings, "scale.latent_width:from:9");
+    simulation.expectation.geometry.kv_lora_rank = latent;
+    return places(appended(Examined(std::move(simulation)), diagnose::propose_temperature)).size();
+  };
+  CHECK(named(100) == 1);
+  CHECK(named(102) == 1); // 106^-1/2 is 0.95 % less
+  CHECK(named(103) == 0); // 107^-1/2 is 1.4 % less
 }

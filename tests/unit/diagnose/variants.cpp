@@ -527,14 +527,14 @@ void rows_further_apart(Kernel& /*kernel*/, const Numbers& numbers, After& after
   });
 }
 
-/// As Llama 4 has it, by the position and with that many for the original length.
+/// As Llama 4 has it, by the position: numbers[0] is the original length, [1] beta.
 void grows_with_position(Kernel& kernel, const Numbers& numbers, After& /*after*/) {
   const auto first =
       static_cast<double>(kernel.settings().first_position + kernel.settings().prefix);
-  kernel.row_scale = [right = kernel.scale, first, length = numbers[0]](std::size_t i,
-                                                                        std::size_t) {
+  kernel.row_scale = [right = kernel.scale, first, length = numbers[0],
+                      beta = numbers[1]](std::size_t i, std::size_t) {
     return right
-           * (1.0 + 0.1 * std::log(1.0 + std::floor((first + static_cast<double>(i)) / length)));
+           * (1.0 + beta * std::log(1.0 + std::floor((first + static_cast<double>(i)) / length)));
   };
 }
 
