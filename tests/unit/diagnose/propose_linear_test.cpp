@@ -290,3 +290,16 @@ TEST_CASE("a scale and a gain are found together, from out alone", "[proposers]"
             .empty());
   CHECK(mixed(factors_of(tiny(), "scale.other:1.5"), "scale.other", "value.gain").empty());
 }
+
+TEST_CASE("factors are found where they leave each row one key to see", "[proposers]") {
+  Settings settings = tiny();
+  settings.queries = 24;
+  settings.spread = 3.0;
+  const auto rope =
+      alone(factors_of(settings, "rope.magnitude:15"), "rope.magnitude", "cos_sin_factor");
+  REQUIRE_FALSE(rope.empty());
+  CHECK(number(rope[0].parts.front(), "ratio") == Approx(15.0).epsilon(1e-2));
+  const auto keys = alone(factors_of(settings, "latent.gain:keys:40"), "latent.gain", "side");
+  REQUIRE_FALSE(keys.empty());
+  CHECK(number(keys[0].parts.front(), "gain") == Approx(40.0).epsilon(1e-2));
+}
