@@ -147,7 +147,7 @@ void propose_rope_magnitude(const Context& context, FitSource source,
                             const std::vector<double>& /*starts*/,
                             std::vector<Candidate>& candidates) {
   const double g2 = context.expectation.mscale * context.expectation.mscale;
-  const auto found = fit(context, source, along_rope(), {{}, {1.0, k_far, 1.0}});
+  const auto found = fit(context, source, along_rope(), {{}, {.rope = k_far}});
   if (!found) {
     return;
   }
@@ -238,7 +238,7 @@ void propose_latent_gain(const Context& context, std::vector<Candidate>& candida
 
 void propose_key_gain(const Context& context, FitSource source,
                       const std::vector<double>& /*starts*/, std::vector<Candidate>& candidates) {
-  const auto keys = fit(context, source, along_nope(), {{}, {k_far, 1.0, 1.0}});
+  const auto keys = fit(context, source, along_nope(), {{}, {.nope = k_far}});
   if (keys && keys->factors.nope > 0.0 && std::abs(keys->factors.nope - 1.0) > k_smallest_change) {
     candidates.push_back(
         one(context, keys->factors, 1.5 + k_cost_of_number, "latent.gain",

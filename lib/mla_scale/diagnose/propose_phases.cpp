@@ -52,7 +52,7 @@ std::optional<LinearFit> fit_phase(const Context& context, const Phase& phase, F
   // The other start is for a scale so large that every row sees one key alone.
   constexpr double k_far_scale = 4.0;
   const std::vector<Factors> starts{
-      {}, phase.in_context ? Factors{k_far_scale, 1.0, 1.0} : Factors{1.0, k_far_scale, 1.0}};
+      {}, phase.in_context ? Factors{.nope = k_far_scale} : Factors{.rope = k_far_scale}};
   return fit_from_starts(context.predictor, mechanism, context.probe, context.fit, source,
                          phase.in_context ? along_nope() : along_rope(), starts);
 }

@@ -73,7 +73,7 @@ std::vector<double> exact_ropes(double injected) {
 
 TEST_CASE("a gain of out is found whatever its size and sign, unless nothing is left",
           "[proposers]") {
-  for (const double gain : {-1.0, 1e-3, 0.5, 1.0001, 40.0}) {
+  for (const double gain : {-1.0, 1.5e-4, 0.5, 1.0001, 40.0}) {
     const auto found =
         alone(factors_of(tiny(), fmt::format("value.gain:{}", gain)), "value.gain", "gain");
     REQUIRE(found.size() == 1);
@@ -93,11 +93,17 @@ TEST_CASE("gains of heads need two of them, one that differs, and something left
   Settings settings = tiny();
   CHECK(alone(factors_of(settings, "value.gain:heads"), "value.gain", "gains").empty());
   settings.heads = 2;
-  const auto found = alone(factors_of(settings, "value.gain:heads"), "value.gain", "gains");
+  const Examined examined(simulate(settings, "value.gain:heads"));
+  const auto found = alone(factors_of(examined), "value.gain", "gains");
   REQUIRE(found.size() == 1);
   CHECK(text(found[0].parts.front(), "gains") == "0.5, 1");
   CHECK(found[0].cost == 14.0);
   CHECK(found[0].parts.front().evidence == "out of each head times a number of its own: 0.5, 1");
+  auto row = examined.sample.rows[5];
+  const auto expected = examined.predictor.predict(examined.context.reference, row).out.front();
+  CHECK(found[0].direct(row).out.front() == Approx(0.5 * expected));
+  row.head = 2; // of which nothing was fitted
+  CHECK(found[0].direct(row).out.front() == Approx(expected));
   CHECK(alone(factors_of(settings, "healthy"), "value.gain", "gains").empty());
   CHECK(alone(factors_of(settings, "value.gain:0.00005"), "value.gain", "gains").empty());
 }
@@ -207,6 +213,16 @@ TEST_CASE("a scale goes by a name within 2 % of it, and by its number", "[propos
         != std::string::npos);
   CHECK(other[1].parts.front().evidence.find(" from out, 1.3 times the expected ")
         != std::string::npos);
+}
+
+TEST_CASE("the less exact a scale is fitted, the further away a name may be", "[proposers]") {
+  Examined examined(simulate(tiny(), "scale.other:0.5"));
+  const auto named_ln2 = [&] { // 33 % above what was injected
+    return alone(factors_of(examined), "scale.log2e_missing", "fitted").size();
+  };
+  CHECK(named_ln2() == 0);
+  examined.context.scale_bias = 0.05; // six times that of 0.5 are 60 %
+  CHECK(named_ln2() > 0);
 }
 
 TEST_CASE("a named scale costs more, the more errors it is from what was fitted", "[proposers]") {

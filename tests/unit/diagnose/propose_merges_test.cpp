@@ -149,8 +149,9 @@ TEST_CASE("chunks are those of the prefix, or of all keys where there is none", 
 }
 
 TEST_CASE("a prefix of one key is a part", "[proposers]") {
-  CHECK(all_numbers(merges(with_prefix_of(1), "merge.average"), "merge.average", "boundary")
-        == List{1});
+  const auto all = merges(with_prefix_of(1), "merge.average");
+  CHECK(all_numbers(all, "merge.average", "boundary") == List{1});
+  CHECK(with_parameter(all, "merge.average", "boundary", 1.0).cost == 1.0); // not from a scan
   const auto chunk = with_id(merges(with_prefix_of(20), "merge.average:chunks"), "merge.average");
   check_weights(bent(chunk.back(), row_seeing(24, 30, 1)),
                 runs_of({{1.0, 1}, {1.0 / 23, 23}, {0, 6}}));
