@@ -20,7 +20,7 @@ Candidates pages(const Settings& settings, const std::string& bug) {
 
 /// What stands first for runs that take no part, that count twice, that hold zeros; then other
 /// pages' content, and pages that moved up.
-enum Place : std::size_t { missing, twice, zeroed, overwritten, moved };
+enum Which : std::size_t { missing, twice, zeroed, overwritten, moved };
 
 /// A few rows of so many keys.
 Settings long_rows(std::int64_t keys) {
