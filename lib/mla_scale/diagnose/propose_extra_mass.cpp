@@ -20,8 +20,8 @@ namespace {
 /// What a row says about the mass z: out / right out is 1 / (1 + z e^-lse), and the captured lse is
 /// ln(e^lse + z) where it counts the mass.
 struct Observation {
-  std::int64_t head = 0;
-  double lse = 0.0; ///< the right one
+  std::int64_t head;
+  double lse; ///< the right one
   double alpha = 0.0;
   double alpha_weight = 0.0; ///< 1 / variance; 0 without out
   double captured_lse = 0.0;
@@ -35,9 +35,7 @@ std::optional<Observation> observation(const Context& context, std::size_t index
   if (!right.defined) {
     return std::nullopt;
   }
-  Observation one;
-  one.head = row.head;
-  one.lse = right.lse;
+  Observation one{row.head, right.lse};
   if (row.has_out) {
     const auto got = context.sample.out_of(index);
     double dot = 0.0;
@@ -139,7 +137,7 @@ void add(const Probed& of, std::vector<Candidate>& candidates, Part part,
   for (std::size_t at = 0; at < of.lse.size(); ++at) {
     effect += 1.0 / (1.0 + std::exp(of.lse[at] - mass(context.sample.rows[context.probe[at]])));
   }
-  effect /= static_cast<double>(std::max<std::size_t>(1, context.probe.size()));
+  effect /= static_cast<double>(of.lse.size());
   for (const bool counts : {lse_moves_first, !lse_moves_first}) {
     Candidate candidate;
     candidate.mechanism = context.reference;

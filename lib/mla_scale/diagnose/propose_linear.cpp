@@ -26,6 +26,8 @@ constexpr double k_useless_bias = 1e-2;
 /// does not tell two, the nearer one is likelier. Less than the 1/2 of normal errors, which fits of
 /// rounded logits do not have.
 constexpr double k_cost_of_distance = 0.1;
+/// Another start than 1, for factors that are so large that every row sees one key alone.
+constexpr double k_far = 4.0;
 /// An output that is smaller still is no output.
 constexpr double k_no_gain = 1e-4;
 
@@ -145,9 +147,7 @@ void propose_rope_magnitude(const Context& context, FitSource source,
                             const std::vector<double>& /*starts*/,
                             std::vector<Candidate>& candidates) {
   const double g2 = context.expectation.mscale * context.expectation.mscale;
-  const auto found = fit(
-      context, source, along_rope(),
-      {{1.0, 1.0, 1.0}, {1.0, g2, 1.0}, {1.0, 1.0 / g2, 1.0}, {1.0, 2.0, 1.0}, {1.0, 0.5, 1.0}});
+  const auto found = fit(context, source, along_rope(), {{}, {.rope = k_far}});
   if (!found) {
     return;
   }
@@ -180,8 +180,8 @@ void propose_gains_of_heads(const Context& context, std::vector<Candidate>& cand
   std::string text;
   double effect = 0.0;
   for (const auto& [head, rows] : by_head) {
-    const auto found = fit_factors(context.predictor, context.reference, rows, FitSource::out,
-                                   along_gain(), {1.0, 1.0, 1.0});
+    const auto found =
+        fit_factors(context.predictor, context.reference, rows, FitSource::out, along_gain(), {});
     if (!found || !(std::abs(found->factors.gain) > k_no_gain)) {
       return;
     }
@@ -214,7 +214,7 @@ void propose_gains_of_heads(const Context& context, std::vector<Candidate>& cand
 }
 
 void propose_gain(const Context& context, std::vector<Candidate>& candidates) {
-  const auto gain = fit(context, FitSource::out, along_gain(), {{1.0, 1.0, 1.0}});
+  const auto gain = fit(context, FitSource::out, along_gain(), {{}});
   if (gain && std::abs(gain->factors.gain) > k_no_gain
       && std::abs(gain->factors.gain - 1.0) > k_smallest_change) {
     candidates.push_back(one(context, gain->factors, 1.0 + k_cost_of_number, "value.gain",
@@ -225,11 +225,7 @@ void propose_gain(const Context& context, std::vector<Candidate>& candidates) {
 }
 
 void propose_latent_gain(const Context& context, std::vector<Candidate>& candidates) {
-  std::vector<Factors> starts;
-  for (const double start : {0.25, 0.5, 1.0, 2.0, 4.0, 8.0}) {
-    starts.push_back({start, 1.0, start});
-  }
-  const auto latent = fit(context, FitSource::out, along_latent(), starts);
+  const auto latent = fit(context, FitSource::out, along_latent(), {{}});
   if (latent && latent->factors.gain > k_no_gain
       && std::abs(latent->factors.gain - 1.0) > k_smallest_change) {
     candidates.push_back(
@@ -242,9 +238,7 @@ void propose_latent_gain(const Context& context, std::vector<Candidate>& candida
 
 void propose_key_gain(const Context& context, FitSource source,
                       const std::vector<double>& /*starts*/, std::vector<Candidate>& candidates) {
-  const auto keys =
-      fit(context, source, along_nope(),
-          {{0.25, 1.0, 1.0}, {0.5, 1.0, 1.0}, {1.0, 1.0, 1.0}, {2.0, 1.0, 1.0}, {4.0, 1.0, 1.0}});
+  const auto keys = fit(context, source, along_nope(), {{}, {.nope = k_far}});
   if (keys && keys->factors.nope > 0.0 && std::abs(keys->factors.nope - 1.0) > k_smallest_change) {
     candidates.push_back(
         one(context, keys->factors, 1.5 + k_cost_of_number, "latent.gain",
@@ -278,10 +272,7 @@ std::vector<Factors> same_scale(const std::vector<double>& starts) {
 
 void propose_scale_and_rope(const Context& context, FitSource source,
                             const std::vector<double>& starts, std::vector<Candidate>& candidates) {
-  std::vector<Factors> begins = same_scale(starts);
-  begins.push_back({1.0, 1.0, 1.0});
-  begins.push_back({1.0, 0.0, 1.0});
-  const auto found = fit(context, source, along_nope_and_rope(), begins);
+  const auto found = fit(context, source, along_nope_and_rope(), same_scale(starts));
   if (!found || !(found->factors.nope > 0.0)) {
     return;
   }

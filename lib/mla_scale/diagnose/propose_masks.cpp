@@ -49,18 +49,20 @@ Candidate offset_mask(const Context& context, std::int64_t offset) {
                 });
 }
 
-/// The offset of the mask that fits best: tokens of a draft, a page.
+/// The offset of the mask that fits best: tokens of a draft, a page. At most so many keys less that
+/// the longest row sees one; rows that would see none count as if they saw one, lest they agree
+/// with anything.
 std::int64_t best_offset(const std::vector<PrefixScan>& scans, std::size_t longest,
                          unsigned threads) {
-  const auto offset = [longest](std::size_t candidate) {
-    return static_cast<std::int64_t>(candidate) - static_cast<std::int64_t>(longest);
+  const std::size_t most = longest - std::min<std::size_t>(longest, 1);
+  const auto offset = [most](std::size_t candidate) {
+    return static_cast<std::int64_t>(candidate) - static_cast<std::int64_t>(most);
   };
   const auto sum = [&](const PrefixScan& scan, std::size_t candidate, RangeSum& ranges) {
     ranges.add(
         0, std::max<std::size_t>(1, shifted(scan.row().visible, offset(candidate), scan.keys())));
   };
-  const auto best = search(scans, 2 * longest + 1, 1, sum, threads).least();
-  return best ? offset(*best) : 0;
+  return offset(search(scans, 2 * most + 1, 1, sum, threads).least().value_or(most));
 }
 
 /// The two windows that fit best: each row sees its last keys. Rows that a window does not shorten

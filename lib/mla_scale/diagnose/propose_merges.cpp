@@ -33,7 +33,7 @@ constexpr std::array k_slopes = {
     Slope{"merge.average", 0.0, "the parts are averaged, whatever their lse"},
 };
 
-/// Where chunks begin, after the first: for a row of a sequence.
+/// Where chunks begin, after the first, in ascending order: for a row of a sequence.
 using Boundaries = std::function<std::vector<std::size_t>(const Row&)>;
 
 void reweigh(const Row& row, std::span<double> logits, const std::vector<std::size_t>& boundaries,
@@ -41,13 +41,10 @@ void reweigh(const Row& row, std::span<double> logits, const std::vector<std::si
   hide_future(row, logits);
   std::size_t first = 0;
   for (std::size_t part = 0; part <= boundaries.size(); ++part) {
-    const std::size_t last = part < boundaries.size() ? boundaries[part] : row.visible;
-    if (last <= first) {
-      continue;
-    }
-    const auto end = std::min(last, row.visible);
-    if (first < end) {
-      const auto range = logits.subspan(first, end - first);
+    const auto last =
+        part < boundaries.size() ? std::min(boundaries[part], row.visible) : row.visible;
+    if (first < last) {
+      const auto range = logits.subspan(first, last - first);
       const double offset = (slope - 1.0) * log_sum_exp(range);
       for (double& logit : range) {
         logit += offset;
@@ -93,7 +90,7 @@ Candidate dropped(const Context& context, Boundary boundary, std::vector<Paramet
                                                               std::span<double> logits) {
     hide_future(row, logits);
     if (const auto first = boundary(row); row.visible > first) {
-      std::fill_n(logits.begin(), std::min(first, logits.size()), k_hidden);
+      std::fill_n(logits.begin(), first, k_hidden);
     }
   };
   candidate.parts.push_back({"merge.context_dropped", std::move(parameters), std::move(evidence)});
@@ -116,7 +113,7 @@ void add_merged(const PrefixScan& scan, std::span<const std::size_t> boundaries,
       }
       ranges.add(first, last, times);
     }
-    first = std::max(first, last);
+    first = last;
   }
 }
 
@@ -136,16 +133,17 @@ std::vector<std::size_t> chunks(const Row& row, std::size_t chunk) {
 /// What the scans of merged parts read.
 struct MergeSearch {
   const Context& context;
+  unsigned threads;
   std::vector<PrefixScan> scans;
   std::size_t longest = 0; ///< keys of a row
-  std::set<std::size_t> prefixes;
-  unsigned threads = 1;
+  std::set<std::size_t> prefixes{};
 };
 
 MergeSearch merge_search(const Context& context) {
-  MergeSearch search{context, {}, 0, {}, threads_of_proposer(context)};
-  search.scans =
-      prefix_scans(context.predictor, context.reference, context.probe, 16, search.threads);
+  const unsigned threads = threads_of_proposer(context);
+  MergeSearch search{
+      context, threads,
+      prefix_scans(context.predictor, context.reference, context.probe, 16, threads)};
   for (const auto index : context.rows) {
     const auto& row = context.sample.rows[index];
     search.longest = std::max(search.longest, row.keys);

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <map>
 #include <set>
 
@@ -15,9 +17,9 @@ namespace {
 
 /// Where the element [row, head, column] that a reader sees was written.
 struct Source {
-  std::int64_t row = 0;
-  std::int64_t head = 0;
-  std::int64_t column = 0; ///< v_head_dim or more: padding
+  std::int64_t row;
+  std::int64_t head;
+  std::int64_t column; ///< v_head_dim or more: padding
 };
 
 using Reader = std::function<Source(std::int64_t row, std::int64_t head, std::int64_t column)>;
@@ -33,12 +35,10 @@ std::vector<Layout> layouts(const Context& context) {
   const auto heads = context.capture.heads;
   const auto rows = context.capture.query_rows;
   const auto& dims = context.expectation.geometry;
-  std::int64_t power = 1;
-  while (power < dims.qk_head_dim()) {
-    power *= 2;
-  }
+  const auto power =
+      static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(dims.qk_head_dim())));
   std::vector<Layout> result;
-  std::set<std::int64_t> seen{width};
+  std::set<std::int64_t> seen;
   for (const auto wide :
        {dims.qk_head_dim(), power, width + 64, dims.kv_lora_rank, std::int64_t{128},
         std::int64_t{256}, dims.kv_lora_rank + dims.qk_rope_head_dim}) {
@@ -96,7 +96,7 @@ void propose_output(const Context& context, std::vector<Candidate>& candidates) 
       const Row& row = context.sample.rows[index];
       for (std::int64_t column = 0; column < width; ++column) {
         const auto source = layout.reader(row.row, row.head, column);
-        if (source.column < width && source.row < context.capture.query_rows) {
+        if (source.column < width) {
           needed.insert({source.head, source.row});
         }
       }

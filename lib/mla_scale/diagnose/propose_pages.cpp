@@ -33,10 +33,10 @@ enum class Change {
 constexpr std::array k_of_runs = {Change::missing, Change::twice, Change::zeroed};
 
 struct PageChange {
-  Change change = Change::missing;
-  std::size_t size = 0;
-  std::size_t first = 0;  ///< page
-  std::size_t last = 0;   ///< one past the last page
+  Change change;
+  std::size_t size;
+  std::size_t first;      ///< page
+  std::size_t last;       ///< one past the last page
   std::size_t source = 0; ///< of Change::overwritten: the page read instead
 };
 

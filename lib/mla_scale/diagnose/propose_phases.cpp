@@ -23,7 +23,7 @@ using compare::k_many_errors;
 
 /// One of the two phases has another scale: which, and the fit of it.
 struct Phase {
-  bool in_context = false;
+  bool in_context;
   std::shared_ptr<const LogitSet> logits; ///< of split_by_phase()
   std::optional<LinearFit> fit;
 
@@ -49,10 +49,10 @@ std::shared_ptr<const LogitSet> split_by_phase(const Sample& sample) {
 std::optional<LinearFit> fit_phase(const Context& context, const Phase& phase, FitSource source) {
   Mechanism mechanism = context.reference;
   mechanism.logits = phase.logits;
-  std::vector<Factors> starts;
-  for (const double start : {1.0, 0.5, 0.2, 2.0, 5.0}) {
-    starts.push_back(phase.in_context ? Factors{start, 1.0, 1.0} : Factors{1.0, start, 1.0});
-  }
+  // The other start is for a scale so large that every row sees one key alone.
+  constexpr double k_far_scale = 4.0;
+  const std::vector<Factors> starts{
+      {}, phase.in_context ? Factors{.nope = k_far_scale} : Factors{.rope = k_far_scale}};
   return fit_from_starts(context.predictor, mechanism, context.probe, context.fit, source,
                          phase.in_context ? along_nope() : along_rope(), starts);
 }

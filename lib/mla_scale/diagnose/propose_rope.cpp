@@ -127,14 +127,14 @@ std::vector<double> best_shifts(const Context& context, const BeforeRope& before
     });
     std::sort(best.begin(), best.end());
   };
-  for (const double shift : shifts(context)) {
+  for (const double shift : shifts(context)) { // hundreds
     best.emplace_back(0.0, shift);
   }
   measure(std::span(few).last(std::min<std::size_t>(2, few.size())));
-  best.resize(std::min(best.size(), k_screened));
+  best.resize(k_screened);
   measure(few);
   std::vector<double> result;
-  for (std::size_t at = 0; at < best.size() && at < k_most; ++at) {
+  for (std::size_t at = 0; at < k_most; ++at) {
     result.push_back(best[at].second);
   }
   return result;

@@ -1,4 +1,3 @@
-#include <mla_scale/core/number.hpp>
 #include <mla_scale/core/parallel.hpp>
 #include <mla_scale/diagnose/candidate.hpp>
 #include <mla_scale/diagnose/linear_fit.hpp>
@@ -12,6 +11,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
 #include <utility>
 
 // A factor on the logits that depends on the query's position.
@@ -21,10 +21,10 @@ namespace mla_scale::diagnose {
 namespace {
 
 struct Point {
-  std::size_t local = 0; ///< place of the row in its sequence
-  double position = 0.0;
-  double factor = 0.0;
-  double weight = 0.0;
+  std::size_t local; ///< place of the row in its sequence
+  double position;
+  double factor;
+  double weight;
 };
 
 /// The factor of each of some rows, all its heads together.
@@ -61,17 +61,15 @@ std::vector<Point> fit_rows(const Context& context, FitSource source) {
   return points;
 }
 
-/// factor = level · (1 + beta · x) with x = ln(1 + floor(position / original)): a line in x.
+/// factor = 1 + beta · ln(1 + floor(position / original)).
 struct Law {
-  double beta = 0.0;
-  double original = 0.0;
-  double level = 1.0;
-  double misfit = k_infinity;
+  double original;
+  double beta;
+  double misfit;
 };
 
+/// \pre some point is at `original` or behind it
 Law fit_law(const std::vector<Point>& points, double original) {
-  Law law;
-  law.original = original;
   double xx = 0.0;
   double xy = 0.0;
   for (const auto& point : points) {
@@ -79,11 +77,7 @@ Law fit_law(const std::vector<Point>& points, double original) {
     xx += point.weight * x * x;
     xy += point.weight * x * (point.factor - 1.0);
   }
-  if (!(xx > 0.0)) {
-    return law;
-  }
-  law.beta = xy / xx;
-  law.misfit = 0.0;
+  Law law{original, xy / xx, 0.0};
   for (const auto& point : points) {
     const double x = std::log1p(std::floor(point.position / original));
     const double error = point.factor - 1.0 - law.beta * x;
@@ -92,6 +86,7 @@ Law fit_law(const std::vector<Point>& points, double original) {
   return law;
 }
 
+/// Up to the largest position.
 std::vector<double> lengths(const std::vector<Point>& points) {
   double largest = 0.0;
   for (const auto& point : points) {
@@ -109,23 +104,20 @@ std::vector<double> lengths(const std::vector<Point>& points) {
 
 /// Two levels: factor 1 before `split` of the points, `ratio` from there on.
 struct Step {
-  std::size_t split = 0;
-  double ratio = 1.0;
-  double error = 0.0; ///< standard error of the ratio
-  double misfit = 0.0;
+  std::size_t split;
+  double ratio;
+  double error; ///< standard error of the ratio
+  double misfit;
 };
 
 Step step_at(const std::vector<Point>& points, std::size_t split) {
-  Step step;
-  step.split = split;
   double sum = 0.0;
   double weights = 0.0;
   for (std::size_t at = split; at < points.size(); ++at) {
     sum += points[at].weight * points[at].factor;
     weights += points[at].weight;
   }
-  step.ratio = sum / weights;
-  step.error = 1.0 / std::sqrt(weights);
+  Step step{split, sum / weights, 1.0 / std::sqrt(weights), 0.0};
   for (std::size_t at = 0; at < points.size(); ++at) {
     const double error = points[at].factor - (at < split ? 1.0 : step.ratio);
     step.misfit += std::log1p(points[at].weight * error * error);
@@ -216,9 +208,8 @@ void propose_laws(const Context& context, const std::vector<Point>& points,
   }
   std::stable_sort(laws.begin(), laws.end(),
                    [](const Law& a, const Law& b) { return a.misfit < b.misfit; });
-  laws.resize(std::min(laws.size(), k_most));
-  for (const Law& law : laws) {
-    if (!std::isfinite(law.misfit) || std::abs(law.beta) < k_smallest_beta) {
+  for (const Law& law : std::span(laws).first(std::min(laws.size(), k_most))) {
+    if (std::abs(law.beta) < k_smallest_beta) {
       continue;
     }
     Candidate candidate;

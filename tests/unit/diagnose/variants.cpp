@@ -4,6 +4,9 @@
 #include <cmath>
 #include <map>
 #include <random>
+#include <sstream>
+#include <string>
+#include <vector>
 
 // The same identifier by another formula: one side only, another tile, another base.
 
@@ -218,11 +221,6 @@ void inputs_read_as_tf32(Kernel& kernel, After& /*after*/) {
   }
 }
 
-/// Not where the prefix ends.
-void merged_at_17(Kernel& kernel, After& after) {
-  after = [&kernel](Output& output) { output = kernel.merged({17}, 1.4426950408889634); };
-}
-
 void page_of_zeros(Kernel& kernel, After& /*after*/) {
   for (std::size_t j = 8; j < 16; ++j) {
     for (std::size_t h = 0; h < kernel.heads(); ++h) {
@@ -414,6 +412,226 @@ void one_infinity(Kernel& /*kernel*/, After& after) {
   after = [](Output& output) { output.out.at(11, 1, 3) = std::numeric_limits<double>::infinity(); };
 }
 
+// Bugs with numbers of their own behind the last colon: "mask.window:5", "pages.missing:8,16".
+using Numbers = std::vector<double>;
+
+std::size_t count(double number) {
+  return static_cast<std::size_t>(number);
+}
+
+void last_keys_only(Kernel& kernel, const Numbers& numbers, After& /*after*/) {
+  kernel.mask([window = static_cast<std::int64_t>(numbers[0])](std::int64_t i, std::int64_t j) {
+    return j <= i && j > i - window;
+  });
+}
+
+void mask_moved(Kernel& kernel, const Numbers& numbers, After& /*after*/) {
+  kernel.mask([by = static_cast<std::int64_t>(numbers[0])](std::int64_t i, std::int64_t j) {
+    return j <= i + by;
+  });
+}
+
+void first_keys_dropped(Kernel& kernel, const Numbers& numbers, After& /*after*/) {
+  kernel.mask([first = static_cast<std::int64_t>(numbers[0])](std::int64_t i, std::int64_t j) {
+    return j <= i && (i < first || j >= first);
+  });
+}
+
+After merge_at(const Kernel& kernel, const std::vector<std::size_t>& boundaries, double slope) {
+  return
+      [&kernel, boundaries, slope](Output& output) { output = kernel.merged(boundaries, slope); };
+}
+
+void merged_in_base2(Kernel& kernel, const Numbers& numbers, After& after) {
+  after = merge_at(kernel, {count(numbers[0])}, 1.4426950408889634);
+}
+
+void merged_by_average(Kernel& kernel, const Numbers& numbers, After& after) {
+  after = merge_at(kernel, {count(numbers[0])}, 0.0);
+}
+
+/// Chunks of all keys: for captures without a prefix.
+void chunks_in_base2(Kernel& kernel, const Numbers& numbers, After& after) {
+  std::vector<std::size_t> boundaries;
+  for (std::size_t at = count(numbers[0]); at < kernel.keys(); at += count(numbers[0])) {
+    boundaries.push_back(at);
+  }
+  after = merge_at(kernel, boundaries, 1.4426950408889634);
+}
+
+/// Keys [first, second) of each row count so often.
+void count_keys(Kernel& kernel, const Numbers& numbers, double often) {
+  for (auto& row : kernel.visible) {
+    for (std::size_t j = count(numbers[0]); j < std::min(count(numbers[1]), kernel.keys()); ++j) {
+      row[j] *= often;
+    }
+  }
+}
+
+void keys_missing(Kernel& kernel, const Numbers& numbers, After& /*after*/) {
+  count_keys(kernel, numbers, 0.0);
+}
+
+void keys_twice(Kernel& kernel, const Numbers& numbers, After& /*after*/) {
+  count_keys(kernel, numbers, 2.0);
+}
+
+/// Of pages of size numbers[0], number [1] holds what stands in number [2]; no key stands where
+/// that one ends early.
+void page_overwritten(Kernel& kernel, const Numbers& numbers, After& /*after*/) {
+  const Kernel right = kernel;
+  const std::size_t size = count(numbers[0]);
+  for (std::size_t at = 0; at < size; ++at) {
+    const std::size_t to = count(numbers[1]) * size + at;
+    const std::size_t from = count(numbers[2]) * size + at;
+    if (from < kernel.keys()) {
+      copy_key(kernel, right, to, from);
+    } else {
+      for (auto& row : kernel.visible) {
+        row[to] = 0.0;
+      }
+    }
+  }
+}
+
+/// Of pages of size numbers[0], number [1] and all later ones hold what stands one page before.
+void later_pages_moved(Kernel& kernel, const Numbers& numbers, After& /*after*/) {
+  const Kernel right = kernel;
+  const std::size_t size = count(numbers[0]);
+  for (std::size_t j = count(numbers[1]) * size; j < kernel.keys(); ++j) {
+    copy_key(kernel, right, j, j - size);
+  }
+}
+
+void lanes_counted(Kernel& kernel, const Numbers& numbers, After& /*after*/) {
+  kernel.lanes = [lanes = numbers[0]](std::size_t) { return lanes; };
+}
+
+void mass_counted(Kernel& kernel, const Numbers& numbers, After& /*after*/) {
+  kernel.lanes = [mass = std::exp(numbers[0])](std::size_t) { return mass; };
+}
+
+void queries_shifted(Kernel& kernel, const Numbers& numbers, After& /*after*/) {
+  shift_queries(kernel, numbers[0]);
+}
+
+/// Rows of numbers[0], read v_head_dim apart; zeros between.
+void rows_further_apart(Kernel& /*kernel*/, const Numbers& numbers, After& after) {
+  after = read_from([wide = count(numbers[0])](const Output& written, std::size_t i, std::size_t h,
+                                               std::size_t c) {
+    const std::size_t heads = written.out.second;
+    const std::size_t flat = (i * heads + h) * written.out.third + c;
+    const std::size_t row = flat / wide;
+    return flat % wide < written.out.third ? written.out.at(row / heads, row % heads, flat % wide)
+                                           : 0.0;
+  });
+}
+
+/// As Llama 4 has it, by the position: numbers[0] is the original length, [1] beta.
+void grows_with_position(Kernel& kernel, const Numbers& numbers, After& /*after*/) {
+  const auto first =
+      static_cast<double>(kernel.settings().first_position + kernel.settings().prefix);
+  kernel.row_scale = [right = kernel.scale, first, length = numbers[0],
+                      beta = numbers[1]](std::size_t i, std::size_t) {
+    return right
+           * (1.0 + beta * std::log(1.0 + std::floor((first + static_cast<double>(i)) / length)));
+  };
+}
+
+/// Rows from numbers[0] on, or those before it.
+void scale_of_rows_from(Kernel& kernel, const Numbers& numbers, After& /*after*/) {
+  kernel.row_scale = [wrong = scale_of(kernel.settings(), "scale.latent_width"),
+                      right = kernel.scale, from = count(numbers[0])](std::size_t i, std::size_t) {
+    return i >= from ? wrong : right;
+  };
+}
+
+void scale_of_rows_before(Kernel& kernel, const Numbers& numbers, After& /*after*/) {
+  kernel.row_scale = [wrong = scale_of(kernel.settings(), "scale.latent_width"),
+                      right = kernel.scale, to = count(numbers[0])](std::size_t i, std::size_t) {
+    return i < to ? wrong : right;
+  };
+}
+
+void context_scaled(Kernel& kernel, const Numbers& numbers, After& /*after*/) {
+  set_scale_of_phase(kernel, true, numbers[0] * kernel.scale);
+}
+
+void new_tokens_scaled(Kernel& kernel, const Numbers& numbers, After& /*after*/) {
+  set_scale_of_phase(kernel, false, numbers[0] * kernel.scale);
+}
+
+/// Columns [first, second) of the keys.
+void scale_columns(Kernel& kernel, std::size_t first, std::size_t last, double factor) {
+  for (std::size_t j = 0; j < kernel.keys(); ++j) {
+    for (std::size_t h = 0; h < kernel.heads(); ++h) {
+      for (std::size_t c = first; c < last; ++c) {
+        kernel.k.at(j, h, c) *= factor;
+      }
+    }
+  }
+}
+
+void rope_scaled(Kernel& kernel, const Numbers& numbers, After& /*after*/) {
+  scale_columns(kernel, kernel.nope(), kernel.k.third, numbers[0]);
+}
+
+void nope_scaled(Kernel& kernel, const Numbers& numbers, After& /*after*/) {
+  scale_columns(kernel, 0, kernel.nope(), numbers[0]);
+}
+
+void values_scaled(Kernel& kernel, const Numbers& numbers, After& /*after*/) {
+  for (double& x : kernel.v.data) {
+    x *= numbers[0];
+  }
+}
+
+void latent_scaled(Kernel& kernel, const Numbers& numbers, After& after) {
+  nope_scaled(kernel, numbers, after);
+  values_scaled(kernel, numbers, after);
+}
+
+bool apply_numbered(Kernel& kernel, const std::string& bug, After& after) {
+  static const std::map<std::string, void (*)(Kernel&, const Numbers&, After&)> variants = {
+      {"mask.window", last_keys_only},
+      {"mask.moved", mask_moved},
+      {"merge.context_dropped", first_keys_dropped},
+      {"merge.base2", merged_in_base2},
+      {"merge.average", merged_by_average},
+      {"merge.base2:chunks", chunks_in_base2},
+      {"pages.missing", keys_missing},
+      {"pages.duplicated:twice", keys_twice},
+      {"pages.duplicated", page_overwritten},
+      {"pages.duplicated:shifted", later_pages_moved},
+      {"softmax.padding_lanes", lanes_counted},
+      {"softmax.sink", mass_counted},
+      {"rope.positions_shifted", queries_shifted},
+      {"output.stride", rows_further_apart},
+      {"temperature.by_position", grows_with_position},
+      {"scale.latent_width:from", scale_of_rows_from},
+      {"scale.latent_width:before", scale_of_rows_before},
+      {"scale.other:context", context_scaled},
+      {"scale.other:new_tokens", new_tokens_scaled},
+      {"rope.magnitude", rope_scaled},
+      {"latent.gain:keys", nope_scaled},
+      {"latent.gain", latent_scaled},
+      {"value.gain", values_scaled},
+  };
+  const auto colon = bug.rfind(':');
+  const auto found =
+      colon == std::string::npos ? variants.end() : variants.find(bug.substr(0, colon));
+  if (found == variants.end()) {
+    return false;
+  }
+  Numbers numbers;
+  std::istringstream words(bug.substr(colon + 1));
+  for (std::string word; std::getline(words, word, ',');) {
+    numbers.push_back(std::stod(word));
+  }
+  found->second(kernel, numbers, after);
+  return true;
+}
+
 } // namespace
 
 bool apply_variant(Kernel& kernel, const std::string& bug, After& after) {
@@ -440,7 +658,6 @@ bool apply_variant(Kernel& kernel, const std::string& bug, After& after) {
       {"merge.context_dropped:boundary", first_17_keys_dropped},
       {"healthy:tf32", inputs_read_as_tf32},
       {"mask.off_by_one_long:more", three_keys_more},
-      {"merge.base2:17", merged_at_17},
       {"pages.missing:early", page_missing_in_early_rows},
       {"pages.missing:large", large_page_missing},
       {"pages.duplicated:first", first_page_repeated},
@@ -470,7 +687,7 @@ bool apply_variant(Kernel& kernel, const std::string& bug, After& after) {
   if (found != variants.end()) {
     found->second(kernel, after);
   }
-  return found != variants.end();
+  return found != variants.end() || apply_numbered(kernel, bug, after);
 }
 
 } // namespace simulator
