@@ -104,6 +104,9 @@ void propose_output(const Context& context, std::vector<Candidate>& candidates) 
     if (context.capture.heads == 1 && layout.parameters.front().name == "written") {
       continue;
     }
+    if (needed.empty()) {
+      continue; // Rows of padding alone are zeros: so are rows that nobody wrote.
+    }
     auto others = make_sample(context.problem, context.capture, {needed.begin(), needed.end()},
                               {false, true});
     if (!others) {

@@ -168,3 +168,15 @@ TEST_CASE("without out there is nothing to read with other strides", "[proposers
   simulation.capture.out.reset();
   CHECK(layouts_of(Examined(std::move(simulation))).empty());
 }
+
+TEST_CASE("a layout of which the rows looked at would show padding alone is none", "[proposers]") {
+  // 24 columns written in rows of 48: every other row that is read is padding.
+  Examined examined(simulate({}, "tail.uninitialised:zero"));
+  CHECK_FALSE(written(layouts_of(examined), false).empty());
+  std::erase_if(examined.context.probe, [&](std::size_t index) {
+    const auto& row = examined.sample.rows[index];
+    return (3 * row.row + row.head) % 2 == 0;
+  });
+  const auto widths = written(layouts_of(examined), false);
+  CHECK(std::find(widths.begin(), widths.end(), 48.0) == widths.end());
+}
