@@ -74,6 +74,20 @@ TEST_CASE("an eager kernel whose scale was rounded to bf16 is healthy", "[compar
   CHECK(judged(run).verdict == Verdict::match);
 }
 
+TEST_CASE("an eager kernel of the right scale is not said to have rounded it", "[compare]") {
+  for (const kernel::Shape& shape : {kernel::Shape{96, 96, 2}, kernel::Shape{2, 2, 4},
+                                     kernel::Shape{1, 200, 4}, kernel::Shape{6, 6, 1}}) {
+    kernel::Run run = kernel::inputs(shape);
+    kernel::attend(run, eager());
+    const Judgement judgement = judged(run);
+    CHECK(judgement.verdict == Verdict::match);
+    for (const std::string& note : judgement.notes) {
+      INFO(note);
+      CHECK(note.find("was rounded to") == std::string::npos);
+    }
+  }
+}
+
 TEST_CASE("a scale that another rounds to is that other only in a kernel that rounds its logits",
           "[compare]") {
   // 256^-1/2 = 2^-4, which every 16-bit float holds, and 0.1 % off it.

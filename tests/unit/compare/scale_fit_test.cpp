@@ -172,6 +172,20 @@ TEST_CASE("the error of a scale from a few equal rows is that of their mean, clu
   CHECK(fit->by_head[0].standard_error == Approx(expected).epsilon(1e-6));
 }
 
+TEST_CASE("the error of a scale from one row is seven times that of independent columns",
+          "[compare]") {
+  // One row has no pull left where it fits. Its columns share the noise of its weights: measured on
+  // healthy kernels, that makes seven times the error of as many independent numbers.
+  kernel::Run run = kernel::inputs({1, 40, 1});
+  const Fits fit = fits(run, 1.0);
+  REQUIRE(fit.out.has_value());
+  CHECK(fit.out->rows == 1);
+  const double independent =
+      fit.out->residual
+      / std::sqrt((static_cast<double>(run.shape.v) - 1.0) * fit.out->information);
+  CHECK(relative_error(*fit.out) == Approx(7.0 * independent).epsilon(1e-3));
+}
+
 TEST_CASE("a fit that would lead away from where it starts starts elsewhere", "[compare]") {
   // Keys with logits 0, -2 and -12 at scale 1 and values 0, -1 and 40: from scale 1 down to 1/2 out
   // falls, then it rises to what the kernel had at 1/4; from 1 upwards it rises to 0.
