@@ -123,6 +123,12 @@ TEST_CASE("a factor on the rope part, which a temperature may be, is no contradi
   CHECK(contradictions(upstream(), "rope.magnitude").empty());
 }
 
+TEST_CASE("keys of a second sequence are looked at where they are") {
+  auto simulation = simulator::simulate(upstream(), "healthy"); // 48 queries, 72 keys
+  simulation.capture.sequences = {{0, 24, 0, 36}, {24, 48, 36, 72}};
+  CHECK(contradictions(simulation).empty());
+}
+
 TEST_CASE("without positions or the inputs before RoPE nothing is said of it") {
   Settings settings = upstream();
   settings.before_rope = false;
