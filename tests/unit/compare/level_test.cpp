@@ -89,3 +89,27 @@ TEST_CASE("a level allows the scale what its arithmetic takes, and not twice tha
   CHECK(float8 > 0x1p-12);
   CHECK(float8 < 2 * 0x1p-12);
 }
+
+TEST_CASE("a fitted scale may be off by what arithmetic of the level is off by in one direction",
+          "[compare]") {
+  using tensor::Dtype;
+  // Sums in float32: a few 1e-5, less in lse, which no rounding of probabilities moves. Cutting the
+  // probabilities to bf16 or f16 leaves the largest, 1, as it is: half of 2^-8 or 2^-11. Operands
+  // cut to TF32 lose up to 2^-11 each. Tensor cores sum fp8 in some 14 bits, measured on an H100.
+  const ComputeDtypes bf16{Dtype::bf16, Dtype::bf16};
+  const ComputeDtypes f16{Dtype::f16, Dtype::f16};
+  const ComputeDtypes float8{Dtype::f8_e4m3fn, Dtype::bf16};
+  for (const Level level : {Level::exact, Level::flash}) {
+    CHECK(scale_allowance(level, bf16, true) == 1e-5);
+    CHECK(scale_allowance(level, bf16, false) == 2e-5);
+    CHECK(scale_allowance(level, float8, true) == 3e-4);
+  }
+  for (const bool from_lse : {true, false}) {
+    CHECK(scale_allowance(Level::eager, bf16, from_lse) == 2e-5);
+    CHECK(scale_allowance(Level::tf32, {Dtype::f32, Dtype::f32}, from_lse) == 2e-3);
+    CHECK(scale_allowance(Level::fp8, float8, from_lse) == 5e-3);
+  }
+  CHECK(scale_allowance(Level::flash_cut, bf16, true) == 1e-5);
+  CHECK(scale_allowance(Level::flash_cut, bf16, false) == std::ldexp(1.0, -9));
+  CHECK(scale_allowance(Level::flash_cut, f16, false) == std::ldexp(1.0, -12));
+}
