@@ -29,29 +29,3 @@ TEST_CASE("a closed form holds within six errors of what was fitted", "[choice]"
   CHECK(holds(1.04e-3, 0.0, 0.5));
   CHECK_FALSE(holds(1.06e-3, 0.0, 0.5));
 }
-
-TEST_CASE("what predicts less than half of the captured rows explains nothing, unless it looks at "
-          "few on purpose",
-          "[choice]") {
-  Examined examined(simulate({}, "healthy"));
-  const auto& context = examined.context;
-  const auto total_of = [&](std::int64_t of_ten, bool few_rows) {
-    diagnose::Candidate candidate;
-    candidate.direct = [&context, of_ten](const diagnose::Row& row) {
-      auto prediction = context.predictor.predict(context.reference, row);
-      prediction.defined = row.row % 10 < of_ten;
-      return prediction;
-    };
-    candidate.few_rows = few_rows;
-    return diagnose::explain_with(context, candidate, context.rows).total;
-  };
-  CHECK(std::isfinite(total_of(6, false)));
-  CHECK_FALSE(std::isfinite(total_of(4, false)));
-  CHECK(std::isfinite(total_of(4, true)));
-  // Rows without an out or an lse do not count: of the others, 4 of 8 are predicted.
-  for (auto& row : examined.sample.rows) {
-    row.has_out = row.has_out && row.row % 10 < 8;
-    row.has_lse = row.has_lse && row.row % 10 < 8;
-  }
-  CHECK(std::isfinite(total_of(4, false)));
-}
