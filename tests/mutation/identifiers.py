@@ -68,7 +68,7 @@ ROWS = {
         Row("value.gain", "const auto gain = fit(context, FitSource::out, along_gain()",
             "const auto gain = fit(context, FitSource::out, along_latent()"),
         Row("value.gain", "value *= gain;", "value /= gain;"),
-        Row("latent.gain", "along_latent(), starts", "along_gain(), starts"),
+        Row("latent.gain", "FitSource::out, along_latent()", "FitSource::out, along_gain()"),
         Row("latent.gain", "fit(context, source, along_nope(),", "fit(context, source, along_scale(),"),
     ],
     "diagnose/linear_fit.cpp": [
@@ -167,7 +167,7 @@ ROWS = {
     "diagnose/mechanism.cpp": [
         Row("precision.bf16_logits", "(n_l * (gain2 * bent + second * out_squared)", "(n_l * (second * out_squared)"),
     ],
-    "compare/floor.cpp": [
+    "compare/recipe.cpp": [
         Row("precision.truncated_probabilities", "Rounding::f16_cut : Rounding::bf16_cut", "Rounding::f16 : Rounding::bf16"),
     ],
 }

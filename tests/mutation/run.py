@@ -242,7 +242,7 @@ def main():
     module = MODULES[options.module]
     if options.tests:
         module = {"tests": [options.module], "cases": False}
-        SELECTION[:] = [",".join(options.tests)]
+        SELECTION[:] = [",".join(name.replace(",", "\\,") for name in options.tests)]
     build = Build(options.build.resolve())
     begin = time.monotonic()
     files = sorted((ROOT / "lib/mla_scale" / options.module).glob(options.files))
@@ -256,8 +256,9 @@ def main():
     timeouts = {}
     for test in module["tests"]:
         start = time.monotonic()
-        if run([str(build.directory / f"tests/unit/{test}/{test}_test"), *SELECTION], 3600)[0] != 0:
-            sys.exit(f"{test}_test fails without any mutant")
+        code, output = run([str(build.directory / f"tests/unit/{test}/{test}_test"), *SELECTION], 3600)
+        if code != 0 or b"No tests ran" in output:
+            sys.exit(f"{test}_test fails without any mutant, or has no such test")
         timeouts[test] = 30 + 10 * (time.monotonic() - start)
     module["golden"] = []
     if module["cases"]:

@@ -253,10 +253,11 @@ void conclude(Judgement& judgement) {
   judgement.verdict = wrong ? Verdict::mismatch : !judged ? Verdict::inconclusive : Verdict::match;
 }
 
-/// What was not compared does not match.
+/// What was held against no floor neither matches nor mismatches: a NaN of the inputs may have
+/// spread to rows that do not see it.
 void leave_unjudged(Judgement& judgement) {
   for (TensorComparison& tensor : judgement.tensors) {
-    if (tensor.status == Status::match) {
+    if (can_be_judged(tensor.status)) {
       tensor.status = Status::not_judged;
     }
   }

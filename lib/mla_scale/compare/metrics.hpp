@@ -79,7 +79,7 @@ enum class Status {
   empty,
   all_zero,
   not_finite,
-  not_judged ///< there, but nothing to hold it against
+  not_judged ///< held against no floor: the inputs are not finite, or no row sees a key
 };
 
 /// "match", "mismatch", "missing", "empty", "all_zero", "not_finite", "not_judged".

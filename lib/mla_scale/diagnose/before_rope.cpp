@@ -4,7 +4,6 @@
 #include <mla_scale/diagnose/before_rope.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <iterator>
 
 namespace mla_scale::diagnose {
@@ -16,7 +15,10 @@ Eigen::VectorXd rotated(const tensor::View3& view, std::int64_t token, std::int6
   std::vector<double> plain(static_cast<std::size_t>(width));
   view.read(token, head, view.width - width, width, plain.data());
   const std::vector<double> exact = rotate(plain, position, rotation);
-  const auto stored = compare::rounding_of(view.tensor->dtype);
+  // What fp8 holds was divided by a factor first, which is in the number by now.
+  const auto stored = tensor::is_float8(view.tensor->dtype)
+                          ? compare::Rounding::none
+                          : compare::rounding_of(view.tensor->dtype);
   Eigen::VectorXd result(width);
   for (std::int64_t column = 0; column < width; ++column) {
     result[column] = compare::round_to(stored, exact[static_cast<std::size_t>(column)]);

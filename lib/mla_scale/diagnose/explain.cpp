@@ -57,9 +57,9 @@ std::vector<RowOutcome> with_maximum(std::vector<RowOutcome> outcomes, double ti
   return outcomes;
 }
 
-/// `few`: times that the likelihood counts, see Candidate::few_rows.
+/// `times`: that the likelihood counts, see Candidate::few_rows.
 void try_rule(const Context& context, const std::vector<RowOutcome>& outcomes, const LseRule& rule,
-              double few, Explanation& best) {
+              double times, Explanation& best) {
   const auto scored =
       rule.of_maximum == 0.0
           ? score(context.sample, outcomes, rule.expected)
@@ -67,7 +67,7 @@ void try_rule(const Context& context, const std::vector<RowOutcome>& outcomes, c
   if (scored.coarseness >= k_coarse && rule.effect < k_smallest_coarse_effect) {
     return;
   }
-  const double total = scored.likelihood * few - best.candidate.cost - rule.cost;
+  const double total = scored.likelihood * times - best.candidate.cost - rule.cost;
   if (total > best.total) {
     best.score = scored;
     best.total = total;
@@ -180,8 +180,8 @@ std::vector<Candidate> survivors(std::vector<Explanation> screened) {
   std::vector<Candidate> kept;
   for (auto& explanation : screened) {
     const bool close = explanation.total > screened.front().total - k_screen_margin;
-    const bool null = explanation.candidate.parts.empty();
-    if (null || kept.size() < k_fewest_survivors || (close && kept.size() < k_survivors)) {
+    const bool expected = explanation.candidate.parts.empty();
+    if (expected || kept.size() < k_fewest_survivors || (close && kept.size() < k_survivors)) {
       kept.push_back(std::move(explanation.candidate));
     }
   }
@@ -219,6 +219,9 @@ public:
       }
     });
     auto result = explain_each(m_context, std::move(kept), m_context.rows);
+    std::erase_if(result, [](const Explanation& one) { // one that predicts none of the rows
+      return !std::isfinite(one.total) && !one.candidate.parts.empty();
+    });
     std::stable_sort(result.begin(), result.end(), likelier);
     return result;
   }

@@ -17,6 +17,9 @@ struct Factors {
   double gain = 1.0;
 };
 
+/// Another start than 1, for factors so large that every row sees one key alone.
+inline constexpr double k_far_start = 4.0;
+
 /// Which factors move, as columns of d(nope, rope, gain) / d(parameter).
 struct FitDirections {
   std::vector<std::array<double, 3>> columns;

@@ -19,15 +19,12 @@ namespace {
 
 using compare::k_many_errors;
 
-/// Changes smaller than this are no bug: a float32 kernel's own errors bias fits that much.
 /// Of a scale from out: where lse tells it, nothing to listen to.
 constexpr double k_useless_bias = 1e-2;
 /// Of a closed form, for each squared standard error that it is from what was fitted: where out
 /// does not tell two, the nearer one is likelier. Less than the 1/2 of normal errors, which fits of
 /// rounded logits do not have.
 constexpr double k_cost_of_distance = 0.1;
-/// Another start than 1, for factors that are so large that every row sees one key alone.
-constexpr double k_far = 4.0;
 /// An output that is smaller still is no output.
 constexpr double k_no_gain = 1e-4;
 
@@ -147,7 +144,7 @@ void propose_rope_magnitude(const Context& context, FitSource source,
                             const std::vector<double>& /*starts*/,
                             std::vector<Candidate>& candidates) {
   const double g2 = context.expectation.mscale * context.expectation.mscale;
-  const auto found = fit(context, source, along_rope(), {{}, {.rope = k_far}});
+  const auto found = fit(context, source, along_rope(), {Factors{}, {.rope = k_far_start}});
   if (!found) {
     return;
   }
@@ -214,7 +211,7 @@ void propose_gains_of_heads(const Context& context, std::vector<Candidate>& cand
 }
 
 void propose_gain(const Context& context, std::vector<Candidate>& candidates) {
-  const auto gain = fit(context, FitSource::out, along_gain(), {{}});
+  const auto gain = fit(context, FitSource::out, along_gain(), {Factors{}});
   if (gain && std::abs(gain->factors.gain) > k_no_gain
       && std::abs(gain->factors.gain - 1.0) > k_smallest_change) {
     candidates.push_back(one(context, gain->factors, 1.0 + k_cost_of_number, "value.gain",
@@ -225,7 +222,7 @@ void propose_gain(const Context& context, std::vector<Candidate>& candidates) {
 }
 
 void propose_latent_gain(const Context& context, std::vector<Candidate>& candidates) {
-  const auto latent = fit(context, FitSource::out, along_latent(), {{}});
+  const auto latent = fit(context, FitSource::out, along_latent(), {Factors{}});
   if (latent && latent->factors.gain > k_no_gain
       && std::abs(latent->factors.gain - 1.0) > k_smallest_change) {
     candidates.push_back(
@@ -238,7 +235,7 @@ void propose_latent_gain(const Context& context, std::vector<Candidate>& candida
 
 void propose_key_gain(const Context& context, FitSource source,
                       const std::vector<double>& /*starts*/, std::vector<Candidate>& candidates) {
-  const auto keys = fit(context, source, along_nope(), {{}, {.nope = k_far}});
+  const auto keys = fit(context, source, along_nope(), {Factors{}, {.nope = k_far_start}});
   if (keys && keys->factors.nope > 0.0 && std::abs(keys->factors.nope - 1.0) > k_smallest_change) {
     candidates.push_back(
         one(context, keys->factors, 1.5 + k_cost_of_number, "latent.gain",

@@ -49,8 +49,8 @@ Candidate offset_mask(const Context& context, std::int64_t offset) {
                 });
 }
 
-/// The offset of the mask that fits best: tokens of a draft, a page. At most so many keys less that
-/// the longest row sees one; rows that would see none count as if they saw one, lest they agree
+/// The offset of the mask that fits best: tokens of a draft, a page. Rows are shortened by one key
+/// less than the longest has; one left without a key counts as if it saw one, or it would agree
 /// with anything.
 std::int64_t best_offset(const std::vector<PrefixScan>& scans, std::size_t longest,
                          unsigned threads) {

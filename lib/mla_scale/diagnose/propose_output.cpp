@@ -2,11 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <bit>
-#include <cmath>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <set>
 
 // Right numbers in the wrong places: an output buffer read with strides that it does not have.

@@ -49,10 +49,8 @@ std::shared_ptr<const LogitSet> split_by_phase(const Sample& sample) {
 std::optional<LinearFit> fit_phase(const Context& context, const Phase& phase, FitSource source) {
   Mechanism mechanism = context.reference;
   mechanism.logits = phase.logits;
-  // The other start is for a scale so large that every row sees one key alone.
-  constexpr double k_far_scale = 4.0;
   const std::vector<Factors> starts{
-      {}, phase.in_context ? Factors{.nope = k_far_scale} : Factors{.rope = k_far_scale}};
+      {}, phase.in_context ? Factors{.nope = k_far_start} : Factors{.rope = k_far_start}};
   return fit_from_starts(context.predictor, mechanism, context.probe, context.fit, source,
                          phase.in_context ? along_nope() : along_rope(), starts);
 }

@@ -106,6 +106,7 @@ std::vector<double> best_shifts(const Context& context, const BeforeRope& before
                                 const Rotation& right) {
   constexpr std::size_t k_screened = 12;
   constexpr std::size_t k_most = 2;
+  static_assert(k_largest_shift >= k_screened); // of the shifts that are tried
   std::vector<std::size_t> few;
   for (std::size_t at = 0; at < context.probe.size() && few.size() < 6;
        at += 1 + context.probe.size() / 6) {
@@ -127,7 +128,7 @@ std::vector<double> best_shifts(const Context& context, const BeforeRope& before
     });
     std::sort(best.begin(), best.end());
   };
-  for (const double shift : shifts(context)) { // hundreds
+  for (const double shift : shifts(context)) {
     best.emplace_back(0.0, shift);
   }
   measure(std::span(few).last(std::min<std::size_t>(2, few.size())));

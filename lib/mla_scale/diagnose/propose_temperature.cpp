@@ -52,7 +52,8 @@ std::vector<Point> fit_rows(const Context& context, FitSource source) {
   });
   std::vector<Point> points;
   for (std::size_t of = 0; of < fits.size(); ++of) {
-    if (const auto& fit = fits[of]; fit && fit->factors.nope > 0.0) {
+    if (const auto& fit = fits[of];
+        fit && fit->factors.nope > 0.0 && std::isfinite(fit->standard_errors[0])) {
       const double error = std::max(fit->standard_errors[0], 1e-6);
       const auto& row = context.sample.rows[fitted[of].front()];
       points.push_back({row.local, row.position, fit->factors.nope, 1.0 / (error * error)});

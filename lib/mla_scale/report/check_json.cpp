@@ -94,9 +94,12 @@ void write_tensor(json::Writer& writer, const TensorComparison& tensor) {
   writer.begin_object();
   writer.member("name", tensor.name);
   writer.member("status", compare::to_string(tensor.status));
-  const auto number = [&](std::string_view name, double value) {
+  const auto number_if = [&](bool known, std::string_view name, double value) {
     writer.key(name);
-    compared ? writer.value(value) : writer.null();
+    known ? writer.value(value) : writer.null();
+  };
+  const auto number = [&](std::string_view name, double value) {
+    number_if(compared, name, value);
   };
   number("calc_diff", tensor.sums.calc_diff());
   number("relative_rms", tensor.sums.relative_rms());
@@ -110,7 +113,8 @@ void write_tensor(json::Writer& writer, const TensorComparison& tensor) {
   }
   writer.member("nan", tensor.sums.nan);
   writer.member("inf", tensor.sums.inf);
-  number("floor_ratio", tensor.floor_ratio);
+  number_if(compared && tensor.status != compare::Status::not_judged, "floor_ratio",
+            tensor.floor_ratio);
   writer.key("by_position").begin_array();
   for (const GroupError& group : tensor.by_position) {
     writer.begin_object();

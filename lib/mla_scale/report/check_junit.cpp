@@ -32,6 +32,16 @@ std::string outcome(std::string_view element, std::string_view message,
                                        xml_text(message), lines_of(details));
 }
 
+/// Each tensor's own are in its test.
+std::vector<std::string> reasons_of_no_tensor(const compare::Judgement& judgement) {
+  std::vector<std::string> reasons = judgement.reasons;
+  for (const compare::TensorComparison& tensor : judgement.tensors) {
+    std::erase_if(
+        reasons, [&](const std::string& reason) { return reason.starts_with(tensor.name + ": "); });
+  }
+  return reasons;
+}
+
 } // namespace
 
 std::string check_junit(const CheckReport& report) {
@@ -57,7 +67,7 @@ std::string check_junit(const CheckReport& report) {
   std::string verdict;
   if (judgement.verdict == Verdict::mismatch) {
     ++failures;
-    std::vector<std::string> details = judgement.reasons;
+    std::vector<std::string> details = reasons_of_no_tensor(judgement);
     for (const diagnose::Finding& finding : report.check.diagnosis.findings) {
       details.push_back(fmt::format("{}: {}; {}", finding.id, finding.title, finding.evidence));
     }

@@ -56,7 +56,9 @@ TEST_CASE("without out a mass beside a scale is looked for alone", "[choice]") {
   auto simulation = simulate(few_rows(), "scale.log2e_missing+softmax.sink");
   simulation.capture.out.reset();
   const Examined examined(simulation);
-  for (const auto& one : diagnose::explain_composed(examined.context)) {
+  const auto composed = diagnose::explain_composed(examined.context);
+  REQUIRE_FALSE(composed.empty());
+  for (const auto& one : composed) {
     REQUIRE(one.candidate.parts.size() == 2);
     CHECK(one.candidate.parts[1].id.starts_with("softmax."));
   }

@@ -199,7 +199,9 @@ TEST_CASE("the lse beside wrongly merged parts may be the right one", "[proposer
   const Examined examined(simulate(with_prefix_of(6), "healthy"));
   const auto& row = examined.sample.rows[9];
   const double right = examined.predictor.predict(examined.context.reference, row).lse;
-  for (const auto& candidate : appended(examined, diagnose::propose_merges)) {
+  const auto merged = appended(examined, diagnose::propose_merges);
+  REQUIRE_FALSE(merged.empty());
+  for (const auto& candidate : merged) {
     REQUIRE(candidate.lse.size() == 1);
     CHECK(candidate.lse.front().text == "lse is the right one");
     CHECK(candidate.lse.front().lse(row) == Approx(right));

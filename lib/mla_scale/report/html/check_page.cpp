@@ -383,7 +383,7 @@ std::string tensors(const compare::Judgement& judgement) {
   std::string plots;
   std::string numbers;
   for (const TensorComparison& tensor : judgement.tensors) {
-    const bool compared = tensor.sums.count > 0;
+    const bool compared = tensor.sums.count > 0 && tensor.status != Status::not_judged;
     const auto cell = [&](double value) {
       return compared ? html::number_cell(value) : Cell{"n/a", std::nan("")};
     };
@@ -401,7 +401,8 @@ std::string tensors(const compare::Judgement& judgement) {
     plots += html::error_plot(tensor, html::Groups::positions)
              + html::error_plot(tensor, html::Groups::heads);
     numbers += group_table(tensor, html::Groups::positions)
-               + group_table(tensor, html::Groups::heads) + worst_elements(tensor);
+               + group_table(tensor, html::Groups::heads)
+               + (compared ? worst_elements(tensor) : "");
   }
   std::string text = html::paragraph(fmt::format(
       "In floors: times the error that a healthy kernel of this kind would have on these "
