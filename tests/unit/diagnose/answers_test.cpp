@@ -1,5 +1,6 @@
 #include "diagnosed.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <support/catch.hpp>
@@ -19,6 +20,15 @@ TEST_CASE("bugs that do the same to every row are all named") {
     settings.prefix = prefix;
     const auto report = diagnosed(simulate(settings, "mask.none"));
     CHECK(all_of(report) == std::vector<std::string>{"mask.none", "mask.off_by_one_long"});
+  }
+}
+
+TEST_CASE("a mask that hides all keys of most rows is named by the others") {
+  for (const char* bug : {"mask.moved:-30", "mask.moved:-40"}) { // of 48 rows
+    const auto report = diagnosed(simulate({}, bug));
+    INFO(bug << ": " << report.unexplained);
+    const auto ids = all_of(report);
+    CHECK(std::find(ids.begin(), ids.end(), "mask.off_by_one_short") != ids.end());
   }
 }
 
