@@ -98,8 +98,8 @@ Result<Report> diagnose(const reference::Problem& posed, const tensor::Capture& 
   for (const auto& part : affected_parts(context)) {
     const auto part_context = make_context(problem, capture, expectation, sample, predictor,
                                            part.rows, options.scale_bias);
-    constexpr std::size_t k_fewest_rows = 8;
-    if (part.rows.size() < k_fewest_rows) {
+    constexpr std::size_t k_fewest_affected = 8;
+    if (part.rows.size() < k_fewest_affected) {
       continue;
     }
     const auto explained = explain(part_context);

@@ -20,7 +20,7 @@
 
 using namespace mla_scale;
 using simulator::all_of;
-using Ids = std::vector<std::string>;
+using Names = std::vector<std::string>;
 
 namespace {
 
@@ -135,7 +135,7 @@ TEST_CASE("a small error is a named scale's within four errors, the nearest firs
   // 100^-1/2 of 64 + 36 columns is expected. An eighth is the scale of nope, value and latent
   // width; 0.08838835 = 128^-1/2 that of padding.
   const auto report = small_error(0.1211, 0.001);
-  REQUIRE(all_of(report) == Ids{"scale.nope_width", "scale.v_width", "scale.kv_lora_width"});
+  REQUIRE(all_of(report) == Names{"scale.nope_width", "scale.v_width", "scale.kv_lora_width"});
   const auto& finding = report.findings.front();
   const auto* hypothesis = diagnose::find_hypothesis("scale.nope_width");
   CHECK(finding.title == hypothesis->title);
@@ -150,8 +150,8 @@ TEST_CASE("a small error is a named scale's within four errors, the nearest firs
   CHECK(finding.evidence
         == "fitted scale 0.1211 ± 0.001 from lse; the error is too small to show more; this is "
            "what an engine computes in prefill");
-  CHECK(all_of(small_error(0.1209, 0.001)) == Ids{"scale.other"});
-  CHECK(all_of(small_error(0.1291, 0.001)) == Ids{"scale.other"});
+  CHECK(all_of(small_error(0.1209, 0.001)) == Names{"scale.other"});
+  CHECK(all_of(small_error(0.1291, 0.001)) == Names{"scale.other"});
   CHECK(all_of(small_error(0.1289, 0.001)).size() == 3);
   // A poor fit: 0.0884 is nearer to 0.085 than a tenth is to neither.
   CHECK(all_of(small_error(0.0884, 0.0015)).front() == "scale.padded_width");
@@ -159,7 +159,7 @@ TEST_CASE("a small error is a named scale's within four errors, the nearest firs
 
 TEST_CASE("a small error of no named scale is the fitted one's", "[choice]") {
   const auto report = small_error(0.11, 0.001);
-  REQUIRE(all_of(report) == Ids{"scale.other"});
+  REQUIRE(all_of(report) == Names{"scale.other"});
   CHECK(simulator::number(report.findings.front(), "softmax_scale") == 0.11);
   CHECK(simulator::text(report.findings.front(), "formula") == "no parameter formula");
 }
@@ -199,7 +199,7 @@ TEST_CASE("a match has no finding, a mismatch has one or a reason why not", "[ch
   CHECK(judged(wrong, judgement_of(compare::Verdict::match)).findings.empty());
   CHECK(judged(wrong, judgement_of(compare::Verdict::inconclusive)).findings.empty());
   auto report = judged(wrong, judgement_of(compare::Verdict::mismatch));
-  CHECK(all_of(report) == Ids{"scale.latent_width"});
+  CHECK(all_of(report) == Names{"scale.latent_width"});
   CHECK(report.unexplained.empty());
   report =
       judged(simulator::simulate(small(), "healthy"), judgement_of(compare::Verdict::mismatch));

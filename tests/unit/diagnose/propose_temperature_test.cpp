@@ -171,7 +171,8 @@ TEST_CASE("of many rows every other one is fitted, and a step lies somewhere bet
   CHECK(has(found, "rows 51 and later"));
   CHECK(has(found, "rows 52 and later"));
   CHECK_FALSE(has(found, "rows 50 and later"));
-  const auto& factor = temperatures(settings, "temperature.by_position:line").back();
+  const auto all = temperatures(settings, "temperature.by_position:line");
+  const auto& factor = all.back();
   CHECK(factor.mechanism.temperature(at_position(51.0)) // between 50 and 52
         == Approx(1.0 + 0.5 * 51.0 / 129.0).epsilon(1e-3));
   CHECK(factor.mechanism.temperature(at_position(51.5))
