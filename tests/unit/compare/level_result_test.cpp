@@ -6,6 +6,7 @@
 #include <mla_scale/compare/level_test.hpp>
 #include <mla_scale/core/number.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -222,4 +223,48 @@ TEST_CASE("a fitted scale is as uncertain as a healthy kernel's noise makes it",
   // 1e-5.
   CHECK(reasons(1.000015, 1.000005, 1e3) == std::pair(std::size_t{0}, std::size_t{0}));
   CHECK(reasons(0.999985, 0.999985, 1e3) == std::pair(std::size_t{0}, std::size_t{1}));
+}
+
+TEST_CASE("rows that are not finite do not enter the average", "[level_result]") {
+  RowsOfOneKey rows(1, std::vector<double>(80, 0.0));
+  TensorErrors& out = rows.without_errors(rows.errors.out);
+  out.error.assign(out.error.size(), k_floor);
+  for (std::size_t row = 0; row < 80; ++row) {
+    if (row % 2 == 0) {
+      out.bias[row] = 0x1p-10;
+    } else {
+      out.error[row] = k_infinity;
+    }
+  }
+  const Reasons reasons = rows.tested().out.reasons;
+  CHECK(std::count(reasons.begin(), reasons.end(), "on average 1.000977 ± 0 times the reference")
+        == 1);
+}
+
+TEST_CASE("a fit that is right to float32 explains no error, however little it leaves",
+          "[level_result]") {
+  RowsOfOneKey rows(1, std::vector<double>(20, 0.0));
+  TensorErrors& out = rows.without_errors(rows.errors.out);
+  out.error.assign(out.error.size(), 0.5 * k_floor);
+  rows.out_fit = fit_of_ratio(1.00001, 1e3);
+  CHECK(rows.tested().out.reasons.empty());
+  rows.out_fit = fit_of_ratio(0.99999, 1e3);
+  CHECK(rows.tested().out.reasons.empty());
+}
+
+TEST_CASE("what probabilities may lean by is in lse only where they are what is summed",
+          "[level_result]") {
+  RowsOfOneKey rows(1, std::vector<double>(20, 0.0));
+  rows.dtypes = {Dtype::bf16, Dtype::f64};
+  rows.spreads = {{0.0, 0.1, true, 1.0}};
+  TensorErrors& lse = rows.without_errors(rows.errors.lse);
+  lse.error[5] = 0x1p-10; // less than the 2^-8 by which they may lean
+  const auto says_row = [&](Level level) {
+    const Reasons reasons = rows.tested(level).lse.reasons;
+    return std::any_of(reasons.begin(), reasons.end(), [](const std::string& reason) {
+      return reason.starts_with("1 of 20 rows");
+    });
+  };
+  CHECK(says_row(Level::flash));
+  CHECK_FALSE(says_row(Level::rounded_sum));
 }

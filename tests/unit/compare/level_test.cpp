@@ -72,6 +72,13 @@ TEST_CASE("what is larger than a format's largest number becomes infinite", "[co
   CHECK(round_to(Rounding::f32, largest) == largest);
 }
 
+TEST_CASE("below 2^-126 TF32 has steps of 2^-136, as float32 has of 2^-149", "[compare]") {
+  CHECK(round_to(Rounding::tf32, 0x1.008p-127) == 0x1.008p-127);
+  CHECK(round_to(Rounding::tf32, 0x1.004p-127) == 0x1p-127); // halfway, to even
+  CHECK(round_to(Rounding::tf32_cut, 0x1.004p-127) == 0x1p-127);
+  CHECK(round_to(Rounding::f32, 0x1.000001p-127) == 0x1p-127);
+}
+
 TEST_CASE("NaN, infinities and zeros stay what they are", "[compare]") {
   const double infinity = std::numeric_limits<double>::infinity();
   CHECK(round_to(Rounding::e4m3, infinity) == infinity);
