@@ -25,6 +25,12 @@ inline Settings tiny() {
   return settings;
 }
 
+inline Settings tiny_with_lse() {
+  Settings settings = tiny();
+  settings.lse = true;
+  return settings;
+}
+
 using Candidates = std::vector<mla_scale::diagnose::Candidate>;
 
 template <class Proposer>

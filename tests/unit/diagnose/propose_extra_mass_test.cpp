@@ -17,12 +17,6 @@ using namespace simulator;
 
 namespace {
 
-Settings with_lse() {
-  Settings settings = tiny();
-  settings.lse = true;
-  return settings;
-}
-
 Candidates masses(const Settings& settings, const std::string& bug) {
   return appended(Examined(simulate(settings, bug)), diagnose::propose_extra_mass);
 }
@@ -62,7 +56,7 @@ TEST_CASE("lanes are the number that the mass shows, and its neighbours", "[prop
   CHECK(lanes_of(masses(tiny(), "softmax.padding_lanes:17")) == List{17, 16, 18});
   CHECK(lanes_of(masses(tiny(), "softmax.padding_lanes:1")) == List{1, 2});
   // With lse each is proposed twice, as lse counts it or not, and once for each source.
-  CHECK(lanes_of(masses(with_lse(), "softmax.padding_lanes:4"))
+  CHECK(lanes_of(masses(tiny_with_lse(), "softmax.padding_lanes:4"))
         == List{4, 4, 3, 3, 5, 5, 4, 4, 3, 3, 5, 5});
 }
 
@@ -77,15 +71,15 @@ TEST_CASE("fewer lanes than four cost as much as a sink", "[proposers]") {
 }
 
 TEST_CASE("a mass of a third of a lane or of millions is no number of lanes", "[proposers]") {
-  CHECK(lanes_of(masses(with_lse(), "softmax.sink:-0.9")).front() == 1.0); // the one above 0
-  CHECK(lanes_of(masses(with_lse(), "softmax.sink:-1.1")).empty());
-  CHECK_FALSE(lanes_of(masses(with_lse(), "softmax.sink:14.9")).empty());
-  CHECK(lanes_of(masses(with_lse(), "softmax.sink:15.1")).empty());
+  CHECK(lanes_of(masses(tiny_with_lse(), "softmax.sink:-0.9")).front() == 1.0); // the one above 0
+  CHECK(lanes_of(masses(tiny_with_lse(), "softmax.sink:-1.1")).empty());
+  CHECK_FALSE(lanes_of(masses(tiny_with_lse(), "softmax.sink:14.9")).empty());
+  CHECK(lanes_of(masses(tiny_with_lse(), "softmax.sink:15.1")).empty());
 }
 
 TEST_CASE("a common sink is found far below and far above every logit", "[proposers]") {
   for (const double sink : {-6.0, -4.0, 0.3, 12.0, 16.0}) {
-    CHECK(common_sink(with_lse(), sink) == Approx(sink).margin(0.01));
+    CHECK(common_sink(tiny_with_lse(), sink) == Approx(sink).margin(0.01));
   }
   for (const double sink : {-3.0, 1.7, 9.0}) {
     CHECK(common_sink(tiny(), sink) == Approx(sink).margin(0.01)); // from out
@@ -128,7 +122,7 @@ TEST_CASE("a mass takes from out its share of the denominator", "[proposers]") {
 }
 
 TEST_CASE("lse counts lanes rather than not, and a sink rather not", "[proposers]") {
-  const auto all = masses(with_lse(), "softmax.padding_lanes:17");
+  const auto all = masses(tiny_with_lse(), "softmax.padding_lanes:17");
   CHECK(all[0].mechanism.lse_counts_extra_mass);
   CHECK(all[0].cost == 6.0);
   CHECK(all[0].parts.front().evidence.ends_with("; lse counts it"));
@@ -150,7 +144,7 @@ TEST_CASE("lse counts lanes rather than not, and a sink rather not", "[proposers
 }
 
 TEST_CASE("lanes are found from lse where there is no out", "[proposers]") {
-  auto simulation = simulate(with_lse(), "softmax.padding_lanes:17");
+  auto simulation = simulate(tiny_with_lse(), "softmax.padding_lanes:17");
   simulation.capture.out.reset();
   const Examined examined(std::move(simulation));
   CHECK(lanes_of(appended(examined, diagnose::propose_extra_mass)) == List{17, 17, 16, 16, 18, 18});

@@ -15,12 +15,6 @@ using namespace simulator;
 
 namespace {
 
-Settings with_lse_too() {
-  Settings settings = tiny();
-  settings.lse = true;
-  return settings;
-}
-
 Candidates factors_of(const Examined& examined) {
   return diagnose::gather(examined.context, diagnose::linear_proposers(examined.context), 1);
 }
@@ -128,7 +122,7 @@ TEST_CASE("a gain of the latent moves values and keys, from a tenth to ten times
 TEST_CASE("a gain of the keys' latent is found from lse and from out, from a tenth to ten times",
           "[proposers]") {
   for (const double gain : {0.1, 0.3, 0.7, 1.5, 3.0, 10.0}) {
-    const auto found = alone(factors_of(with_lse_too(), fmt::format("latent.gain:keys:{}", gain)),
+    const auto found = alone(factors_of(tiny_with_lse(), fmt::format("latent.gain:keys:{}", gain)),
                              "latent.gain", "side");
     REQUIRE(found.size() == 2);
     for (const auto& keys : found) {
@@ -143,7 +137,7 @@ TEST_CASE("a gain of the keys' latent is found from lse and from out, from a ten
 
 TEST_CASE("the magnitude of the rope part is found from nothing to ten times", "[proposers]") {
   for (const double ratio : {-1.0, 0.1, 0.4, 1.5, 3.0, 10.0}) {
-    const auto found = alone(factors_of(with_lse_too(), fmt::format("rope.magnitude:{}", ratio)),
+    const auto found = alone(factors_of(tiny_with_lse(), fmt::format("rope.magnitude:{}", ratio)),
                              "rope.magnitude", "cos_sin_factor");
     REQUIRE(found.size() == 2);
     for (const auto& rope : found) {
@@ -197,7 +191,7 @@ TEST_CASE("a scale goes by a name within 2 % of it, and by its number", "[propos
   CHECK(named(0.706) > 0);
   CHECK(named(0.678) == 0);
   CHECK(named(0.709) == 0);
-  const auto all = factors_of(with_lse_too(), "scale.other:1.3");
+  const auto all = factors_of(tiny_with_lse(), "scale.other:1.3");
   const auto other = alone(all, "scale.other", "fitted");
   REQUIRE(other.size() >= 2);
   for (const auto& candidate : other) {
@@ -257,7 +251,7 @@ TEST_CASE("what rounding biases the scale of out by is part of its error, or mak
   REQUIRE_FALSE(biased.empty());
   CHECK(number(biased[0].parts.front(), "standard_error")
         == Approx(0.02 * from_out.context.reference.scale).epsilon(1e-2));
-  Examined with_lse(simulate(with_lse_too(), "scale.other:1.3"));
+  Examined with_lse(simulate(tiny_with_lse(), "scale.other:1.3"));
   const auto from = [&](const char* source) {
     const auto all = alone(factors_of(with_lse), "scale.other", "fitted");
     return std::count_if(all.begin(), all.end(), [&](const auto& candidate) {
@@ -274,7 +268,7 @@ TEST_CASE("what rounding biases the scale of out by is part of its error, or mak
 }
 
 TEST_CASE("a scale and the magnitude of the rope part are found together", "[proposers]") {
-  const auto all = factors_of(with_lse_too(), "scale.other:1.5+rope.magnitude:2");
+  const auto all = factors_of(tiny_with_lse(), "scale.other:1.5+rope.magnitude:2");
   const auto found = mixed(all, "scale.other", "rope.magnitude");
   REQUIRE(found.size() >= 2); // from lse and from out
   for (const auto& candidate : found) {
@@ -294,7 +288,7 @@ TEST_CASE("a scale and the magnitude of the rope part are found together", "[pro
 }
 
 TEST_CASE("a scale and a gain are found together, from out alone", "[proposers]") {
-  const auto found = mixed(factors_of(with_lse_too(), "scale.other:1.5+value.gain:0.8"),
+  const auto found = mixed(factors_of(tiny_with_lse(), "scale.other:1.5+value.gain:0.8"),
                            "scale.other", "value.gain");
   REQUIRE(found.size() == 1);
   CHECK(number(found[0].parts[0], "ratio") == Approx(1.5).epsilon(1e-3));

@@ -1,4 +1,4 @@
-#include "examined.hpp"
+#include "appended.hpp"
 
 #include <mla_scale/diagnose/explanation.hpp>
 #include <mla_scale/diagnose/linear_fit.hpp>
@@ -16,11 +16,6 @@ using namespace mla_scale;
 using namespace simulator;
 
 namespace {
-
-std::vector<diagnose::Candidate> proposed(const Examined& examined,
-                                          const diagnose::Proposer& proposer) {
-  return diagnose::gather(examined.context, {proposer}, 1);
-}
 
 std::vector<diagnose::Candidate> linear_candidates(const Examined& examined) {
   return diagnose::gather(examined.context, diagnose::linear_proposers(examined.context), 1);
@@ -104,7 +99,7 @@ TEST_CASE("a mass far above every logit is found from out, which it leaves next 
   Settings settings;
   settings.lse = false;
   const Examined examined(simulate(settings, "softmax.sink:large"));
-  const auto candidates = proposed(examined, diagnose::propose_extra_mass);
+  const auto candidates = appended(examined, diagnose::propose_extra_mass);
   const auto common = std::find_if(candidates.begin(), candidates.end(), [](const auto& candidate) {
     return candidate.parts.front().parameters.front().name == "sink";
   });
@@ -114,7 +109,7 @@ TEST_CASE("a mass far above every logit is found from out, which it leaves next 
 
 TEST_CASE("values that a candidate puts in the place of others come with their squares") {
   const Examined examined(simulate({}, "value.split_swapped"));
-  const auto candidates = proposed(examined, diagnose::propose_values);
+  const auto candidates = appended(examined, diagnose::propose_values);
   std::size_t found = 0;
   for (const auto& candidate : candidates) {
     if (!candidate.mechanism.values) {
@@ -139,7 +134,7 @@ TEST_CASE("a layout looked at in a few rows is scored as if it had been in all")
   Settings settings;
   settings.lse = false;
   const Examined examined(simulate(settings, "output.stride:heads_first"));
-  const auto candidates = proposed(examined, diagnose::propose_output);
+  const auto candidates = appended(examined, diagnose::propose_output);
   REQUIRE_FALSE(candidates.empty());
   for (const auto& candidate : candidates) {
     const auto explanation =
@@ -167,7 +162,7 @@ TEST_CASE("the scale of later rows is as exact as the mean of their fits") {
     REQUIRE(fit);
     information += std::pow(fit->standard_errors.front(), -2);
   }
-  const auto candidates = proposed(examined, diagnose::propose_temperature);
+  const auto candidates = appended(examined, diagnose::propose_temperature);
   std::size_t found = 0;
   for (const auto& candidate : candidates) {
     const auto& part = candidate.parts.front();
