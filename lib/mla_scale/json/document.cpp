@@ -13,10 +13,10 @@
 #include <vector>
 
 namespace mla_scale::json {
-namespace {
 
 constexpr std::uint32_t k_none = 0xFFFFFFFFU;
 
+// Not of an anonymous namespace: Value::Store has it as a field.
 struct Node {
   Kind kind = Kind::null;
   std::uint32_t parent = k_none;
@@ -30,6 +30,8 @@ struct Node {
   std::string_view key;    // into strings
   std::string_view string; // likewise
 };
+
+namespace {
 
 std::string_view describe(Kind kind) {
   switch (kind) {
