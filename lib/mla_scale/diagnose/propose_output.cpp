@@ -7,6 +7,8 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <utility>
+#include <vector>
 
 // Right numbers in the wrong places: an output buffer read with strides that it does not have.
 
@@ -75,78 +77,102 @@ std::vector<Layout> layouts(const Context& context) {
   return result;
 }
 
+/// The few rows of the sample that are compared: what they should hold is read from as many rows
+/// outside the sample as the layout scatters each of them over.
+std::set<HeadRow> few_rows(const Context& context) {
+  const std::size_t most = rows_with_values(context.sample, 16);
+  std::set<HeadRow> few;
+  for (std::size_t at = 0; at < context.probe.size() && few.size() < most;
+       at += 1 + context.probe.size() / most) {
+    const Row& row = context.sample.rows[context.probe[at]];
+    few.insert({row.head, row.row});
+  }
+  return few;
+}
+
+/// The rows that the elements of `rows` were written as, mostly rows outside the sample.
+std::set<HeadRow> written_as(const std::set<HeadRow>& rows, const Reader& reader,
+                             std::int64_t width) {
+  std::set<HeadRow> written;
+  for (const auto& [head, row] : rows) {
+    for (std::int64_t column = 0; column < width; ++column) {
+      const auto source = reader(row, head, column);
+      if (source.column < width) {
+        written.insert({source.head, source.row});
+      }
+    }
+  }
+  return written;
+}
+
+using Predictions = std::map<HeadRow, Prediction>;
+
+/// What the reference expects of rows outside the sample; null where they take too much memory.
+std::shared_ptr<const Predictions> predict_rows(const Context& context,
+                                                const std::set<HeadRow>& rows) {
+  const auto sample =
+      make_sample(context.problem, context.capture, {rows.begin(), rows.end()}, {false, true});
+  if (!sample) {
+    return nullptr;
+  }
+  const Predictor predictor(*sample, context.predictor.noise());
+  const auto predictions = std::make_shared<Predictions>();
+  for (const auto& row : sample->rows) {
+    (*predictions)[{row.head, row.row}] = predictor.predict(context.reference, row);
+  }
+  return predictions;
+}
+
+/// `prediction`, with the numbers that were written where the row is read. Their rounding comes
+/// along: that of the rows they were written as.
+Prediction read_back(Prediction prediction, const Row& row, const Reader& reader,
+                     const Predictions& written) {
+  const auto width = static_cast<std::int64_t>(prediction.out.size());
+  const Prediction own = prediction;
+  prediction.fine = 0.0;
+  prediction.coarse = 0.0;
+  for (std::int64_t column = 0; column < width; ++column) {
+    const auto source = reader(row.row, row.head, column);
+    double value = 0.0;
+    const Prediction* from = &own;
+    const auto found = written.find({source.head, source.row});
+    if (source.column < width && found != written.end() && found->second.defined) {
+      from = &found->second;
+      value = from->out[static_cast<std::size_t>(source.column)];
+    }
+    prediction.out[static_cast<std::size_t>(column)] = value;
+    prediction.fine += from->fine / static_cast<double>(width);
+    prediction.coarse += from->coarse / static_cast<double>(width);
+  }
+  return prediction;
+}
+
 } // namespace
 
 void propose_output(const Context& context, std::vector<Candidate>& candidates) {
   if (!context.sample.any_out) {
     return;
   }
-  // A few rows tell; what they should hold comes from rows outside the sample.
-  const std::size_t most = rows_with_values(context.sample, 16);
-  std::vector<std::size_t> few;
-  for (std::size_t at = 0; at < context.probe.size() && few.size() < most;
-       at += 1 + context.probe.size() / most) {
-    few.push_back(context.probe[at]);
-  }
-  const auto width = context.problem.v_width();
+  const auto known = few_rows(context);
   for (const auto& layout : layouts(context)) {
-    std::set<HeadRow> needed;
-    for (const auto index : few) {
-      const Row& row = context.sample.rows[index];
-      for (std::int64_t column = 0; column < width; ++column) {
-        const auto source = layout.reader(row.row, row.head, column);
-        if (source.column < width) {
-          needed.insert({source.head, source.row});
-        }
-      }
-    }
     if (context.capture.heads == 1 && layout.parameters.front().name == "written") {
       continue;
     }
+    const auto needed = written_as(known, layout.reader, context.problem.v_width());
     if (needed.empty()) {
       continue; // Rows of padding alone are zeros: so are rows that nobody wrote.
     }
-    auto others = make_sample(context.problem, context.capture, {needed.begin(), needed.end()},
-                              {false, true});
-    if (!others) {
+    const auto written = predict_rows(context, needed);
+    if (!written) {
       continue;
     }
-    const auto sample = std::make_shared<Sample>(std::move(*others));
-    const Predictor predictor(*sample, context.predictor.noise());
-    auto predictions = std::make_shared<std::map<HeadRow, Prediction>>();
-    for (const auto& row : sample->rows) {
-      (*predictions)[{row.head, row.row}] = predictor.predict(context.reference, row);
-    }
     Candidate candidate;
-    std::set<std::pair<std::int64_t, std::int64_t>> known;
-    for (const auto index : few) {
-      known.insert({context.sample.rows[index].head, context.sample.rows[index].row});
-    }
-    candidate.direct = [&context, predictions, known, width,
-                        reader = layout.reader](const Row& row) {
+    candidate.direct = [&context, known, written, reader = layout.reader](const Row& row) {
       auto prediction = context.predictor.predict(context.reference, row);
-      if (!known.contains({row.head, row.row})) {
-        prediction.defined = false; // Only the few rows are predicted.
-        return prediction;
+      if (known.contains({row.head, row.row})) {
+        return read_back(std::move(prediction), row, reader, *written);
       }
-      // The rounding comes along with the numbers: that of the rows they were written as.
-      double fine = 0.0;
-      double coarse = 0.0;
-      for (std::int64_t column = 0; column < width; ++column) {
-        const auto source = reader(row.row, row.head, column);
-        double value = 0.0;
-        const Prediction* written = &prediction;
-        const auto found = predictions->find({source.head, source.row});
-        if (source.column < width && found != predictions->end() && found->second.defined) {
-          written = &found->second;
-          value = written->out[static_cast<std::size_t>(source.column)];
-        }
-        prediction.out[static_cast<std::size_t>(column)] = value;
-        fine += written->fine / static_cast<double>(width);
-        coarse += written->coarse / static_cast<double>(width);
-      }
-      prediction.fine = fine;
-      prediction.coarse = coarse;
+      prediction.defined = false; // Only the few rows are predicted.
       return prediction;
     };
     candidate.few_rows = true;
