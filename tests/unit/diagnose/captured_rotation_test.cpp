@@ -133,6 +133,13 @@ TEST_CASE("without positions or the inputs before RoPE nothing is said of it") {
   Settings settings = upstream();
   settings.before_rope = false;
   CHECK(contradictions(settings, "rope.not_applied").empty());
+  const auto whole = simulator::simulate(upstream(), "rope.not_applied");
+  CHECK_FALSE(contradictions(whole).empty());
+  for (const auto positions : {&tensor::Capture::positions_q, &tensor::Capture::positions_k}) {
+    auto simulation = whole;
+    (simulation.capture.*positions).clear();
+    CHECK(contradictions(simulation).empty());
+  }
 }
 
 TEST_CASE("a sign is no factor, and no head is left out") {

@@ -93,6 +93,11 @@ TEST_CASE("llama.cpp takes the logarithm of a factor below 1 too", "[engines]") 
   CHECK(evaluate(half, "llama.cpp").because == "takes the logarithm of a factor below 1 too");
   CHECK(evaluate(half, "llama.cpp@7519").because
         == "applies yarn_log_multiplier 0.1, to a factor below 1 too");
+  // Of a factor just above 1 it is as good as any, and only the quotient of g is left to tell.
+  const std::string above = scaled("mistral4", "yarn", "1.5", all_dim("0.5"));
+  CHECK(evaluate(above, "llama.cpp").because
+        == "multiplies by (g(factor, 1) / g(factor, 0.5))^2 too, as for every architecture but "
+           "deepseek2");
   const std::string one = scaled("deepseek_v3", "yarn", "1", all_dim("1.0"));
   check_rows(one, {{"llama.cpp", k_plain}, {"llama.cpp@7519", k_plain}});
   CHECK(evaluate(one, "llama.cpp").because.empty());
