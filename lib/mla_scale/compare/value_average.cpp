@@ -66,22 +66,24 @@ struct Alike {
   Rounding value = Rounding::none;
   Matrix sums; ///< [samples · (last - first), value width]
 
+  /// Of `sums`.
   [[nodiscard]] Eigen::Index row(std::size_t sample, std::size_t at) const {
     return static_cast<Eigen::Index>(sample * (last - first) + at - first);
   }
 };
 
-std::vector<Alike> rounded_alike(const std::vector<ValueAverage>& wanted, std::int64_t samples,
+std::vector<Alike> rounded_alike(const std::vector<ValueAverage>& wanted, std::size_t samples,
                                  std::int64_t width) {
   std::vector<Alike> groups;
-  for (std::size_t at = 0; at < wanted.size(); ++at) {
-    if (groups.empty() || groups.back().value != wanted[at].value) {
-      groups.push_back({at, at, wanted[at].value, {}});
+  std::size_t at = 0;
+  for (const ValueAverage& average : wanted) {
+    if (groups.empty() || groups.back().value != average.value) {
+      groups.push_back({at, at, average.value, {}});
     }
-    groups.back().last = at + 1;
+    groups.back().last = ++at;
   }
   for (Alike& group : groups) {
-    group.sums.setZero(samples * static_cast<std::int64_t>(group.last - group.first), width);
+    group.sums.setZero(group.row(samples, group.first), width);
   }
   return groups;
 }
@@ -125,7 +127,7 @@ std::vector<std::vector<double>> average_values(const Problem& problem,
                                                 const std::vector<ValueAverage>& wanted) {
   const std::int64_t width = value_width_of(problem);
   const std::int64_t v_width = problem.v_width();
-  std::vector<Alike> groups = rounded_alike(wanted, std::ssize(samples), width);
+  std::vector<Alike> groups = rounded_alike(wanted, samples.size(), width);
   std::vector<std::vector<double>> results(wanted.size(),
                                            std::vector<double>(samples.size() * size(v_width)));
   walk_keys(problem, samples, [&](KeyTiles<double>& tiles, const KeyWalk& walk) {
@@ -133,8 +135,7 @@ std::vector<std::vector<double>> average_values(const Problem& problem,
     std::vector<double> values;
     std::vector<double> rounded;
     Matrix weights;
-    for (std::int64_t first = walk.begin; first < walk.end; first += k_tile_keys) {
-      const std::int64_t tile = std::min(k_tile_keys, walk.end - first);
+    walk_tiles(walk.begin, walk.end, [&](std::int64_t first, std::int64_t tile) {
       load_values(tiles, samples[walk.first].first_key + first, tile, keys, values);
       for (Alike& group : groups) {
         const double* seen = values.data();
@@ -147,7 +148,7 @@ std::vector<std::vector<double>> average_values(const Problem& problem,
         group.sums.middleRows(group.row(walk.first, group.first), weights.rows()).noalias() +=
             weights * Eigen::Map<const Matrix>(seen, tile, width);
       }
-    }
+    });
     if (!walk.is_last) {
       return;
     }
@@ -184,7 +185,7 @@ std::size_t ValueAverager::most_bytes(const Problem& problem) {
 
 std::vector<double> ValueAverager::average(const RowSample& sample, std::int64_t count,
                                            std::span<const double> weights) {
-  if (sample.head != m_head || m_tiles == nullptr) {
+  if (sample.head != m_head) {
     m_tiles = std::make_unique<KeyTiles<double>>(m_problem, sample.head);
     m_head = sample.head;
     m_count = 0;
@@ -231,7 +232,7 @@ std::vector<RowSample> thinned(const Problem& problem, const std::vector<RowSamp
   for (const std::size_t i : from) {
     logits += static_cast<double>(samples[i].nope.size());
   }
-  const double share = std::min(1.0, k_most_thinned / std::max(logits, 1.0));
+  const double share = k_most_thinned / std::max(logits, k_most_thinned);
   const auto affordable = static_cast<std::size_t>(share * static_cast<double>(from.size()));
   const std::size_t count =
       std::min({from.size(), size(limit), std::max(affordable, k_fewest_thinned)});
