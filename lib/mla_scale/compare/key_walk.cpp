@@ -13,9 +13,9 @@ using reference::Problem;
 
 /// Samples that share head and sequence.
 struct Piece {
-  std::size_t first = 0;
-  std::size_t last = 0;
-  std::int64_t keys = 0; ///< that the longest sees
+  std::size_t first;
+  std::size_t last;
+  std::int64_t keys; ///< that the longest sees
 };
 
 std::vector<Piece> pieces_of(const std::vector<RowSample>& samples) {

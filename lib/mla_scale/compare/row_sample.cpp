@@ -28,13 +28,15 @@ std::int64_t keys_seen(const Problem& problem, std::int64_t row) {
   return sequence ? problem.visible_keys(*sequence, row) : 0;
 }
 
+bool rounds_logits(const InputRounding& rounding) {
+  return rounding.query != Rounding::none || rounding.key != Rounding::none;
+}
+
 /// Copies what a row has of keys from the `first` on, as far as it sees them.
 void copy_seen(const Eigen::Ref<const Eigen::RowVectorXd>& of_keys, std::int64_t first,
                std::vector<double>& row) {
-  if (first < std::ssize(row)) {
-    std::copy_n(of_keys.data(), std::min(of_keys.size(), std::ssize(row) - first),
-                row.begin() + first);
-  }
+  std::copy_n(of_keys.data(), std::min(of_keys.size(), std::ssize(row) - first),
+              row.data() + first);
 }
 
 /// Logits of the keys of one step of a walk, for the samples that it is for.
@@ -70,7 +72,7 @@ void fill_logits(const Problem& problem, KeyTiles<double>& tiles, const InputRou
                      * InputMap(key.data(), tile, width - rope, stride).transpose();
     roped.noalias() = InputMap(query.data() + (width - rope), count, rope, stride)
                       * InputMap(key.data() + (width - rope), tile, rope, stride).transpose();
-    if (spread > 0.0) {
+    if (rounds_logits(rounding)) {
       noise.noalias() = InputMap(query.data(), count, width, stride).cwiseAbs2()
                         * InputMap(key.data(), tile, width, stride).cwiseAbs2().transpose();
       noise = spread * noise.cwiseSqrt();
@@ -79,7 +81,7 @@ void fill_logits(const Problem& problem, KeyTiles<double>& tiles, const InputRou
     for (RowSample& sample : samples) {
       copy_seen(nope.row(row), first, sample.nope);
       copy_seen(roped.row(row), first, sample.rope);
-      if (spread > 0.0) {
+      if (rounds_logits(rounding)) {
         copy_seen(noise.row(row), first, sample.noise);
       }
       ++row;
@@ -165,7 +167,6 @@ std::vector<HeadRow> within_memory(const Problem& problem, std::vector<HeadRow> 
 
 std::vector<RowSample> sample_logits(const Problem& problem, const std::vector<HeadRow>& rows,
                                      const InputRounding& rounding) {
-  const double spread = std::hypot(rounding_spread(rounding.query), rounding_spread(rounding.key));
   std::vector<RowSample> samples(rows.size());
   for (std::size_t i = 0; i < rows.size(); ++i) {
     samples[i].head = rows[i].first;
@@ -175,7 +176,7 @@ std::vector<RowSample> sample_logits(const Problem& problem, const std::vector<H
     const std::int64_t seen = keys_seen(problem, samples[i].row);
     samples[i].nope.resize(size(seen));
     samples[i].rope.resize(size(seen));
-    samples[i].noise.resize(size(spread > 0.0 ? seen : 0));
+    samples[i].noise.resize(size(rounds_logits(rounding) ? seen : 0));
   }
   walk_keys(problem, samples, [&](KeyTiles<double>& tiles, const KeyWalk& walk) {
     fill_logits(problem, tiles, rounding, walk,

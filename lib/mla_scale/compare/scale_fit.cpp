@@ -15,7 +15,6 @@ namespace {
 using reference::Problem;
 
 constexpr double k_relative_floor = 3e-7; // exp2 of float32 logits in fused kernels, measured
-constexpr std::size_t k_most_bytes = std::size_t{256} << 20; // of values, by all threads
 
 /// Samples of one head.
 using HeadRows = std::span<const RowSample>;
@@ -34,7 +33,7 @@ std::vector<HeadRows> heads_of(const std::vector<RowSample>& samples) {
 
 /// The fit of one head alone.
 struct HeadFit {
-  std::int64_t head = 0;
+  std::int64_t head;
   Descent fitted;
 };
 
@@ -246,9 +245,7 @@ std::optional<ScaleFit> fit_scale_from_out(const Problem& problem, const tensor:
   std::vector<HeadFit> by_head(heads.size());
   const Problem kept = keep_values(problem, samples);
   // Head by head, so that the values of a head are converted once.
-  const unsigned threads = threads_within(k_most_bytes, ValueAverager::most_bytes(kept),
-                                          static_cast<unsigned>(problem.threads));
-  parallel_for(heads.size(), threads, [&](std::size_t head) {
+  parallel_for(heads.size(), ValueAverager::threads(kept), [&](std::size_t head) {
     ValueAverager averager(kept);
     const std::vector<double> weights = row_weights(problem, heads[head], averager);
     by_head[head] = {heads[head].front().head, minimise([&](double log_ratio) {

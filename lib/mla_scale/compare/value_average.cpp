@@ -1,6 +1,7 @@
 #include <mla_scale/compare/key_walk.hpp>
 #include <mla_scale/compare/value_average.hpp>
 #include <mla_scale/core/number.hpp>
+#include <mla_scale/core/parallel.hpp>
 #include <mla_scale/reference/key_blocks.hpp>
 
 #include <Eigen/Core>
@@ -17,6 +18,7 @@ using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowM
 
 /// Values of one head that are kept converted: 64 MiB.
 constexpr std::int64_t k_most_values = std::int64_t{8} << 20;
+constexpr std::size_t k_most_bytes = std::size_t{256} << 20; // of them, by all threads
 
 /// Logits of samples that a fit walks again and again, in some 20 steps, and the fewest samples.
 constexpr double k_most_thinned = 2e6;
@@ -61,9 +63,9 @@ void add_weighted(const double* values, std::int64_t width, std::int64_t count,
 
 /// Averages [first, last) of those that are wanted, which round values alike: one product for all.
 struct Alike {
-  std::size_t first = 0;
-  std::size_t last = 0;
-  Rounding value = Rounding::none;
+  std::size_t first;
+  std::size_t last;
+  Rounding value;
   Matrix sums; ///< [samples · (last - first), value width]
 
   /// Of `sums`.
@@ -181,6 +183,10 @@ std::size_t ValueAverager::most_bytes(const Problem& problem) {
                                                 : 0;
   const std::int64_t values = std::min(keys * value_width_of(problem), k_most_values);
   return size(values + std::min(keys * in_keys, k_most_values)) * sizeof(double);
+}
+
+unsigned ValueAverager::threads(const Problem& problem) {
+  return threads_within(k_most_bytes, most_bytes(problem), static_cast<unsigned>(problem.threads));
 }
 
 std::vector<double> ValueAverager::average(const RowSample& sample, std::int64_t count,
