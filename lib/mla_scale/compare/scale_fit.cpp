@@ -68,33 +68,33 @@ ScaleFit with_heads(const Problem& problem, const Descent& fitted,
 struct Softmax {
   std::vector<double> logits;
   std::vector<double> p;
-  double lse = 0.0;
-  double mean = 0.0; ///< E_p[logit]
-
-  /// Of scale · (nope + rope).
-  void set(const RowSample& sample, double scale) {
-    logits.resize(sample.nope.size());
-    std::transform(sample.nope.begin(), sample.nope.end(), sample.rope.begin(), logits.begin(),
-                   [scale](double nope, double rope) { return scale * (nope + rope); });
-    double maximum = -k_infinity;
-    for (const double logit : logits) {
-      maximum = std::max(maximum, logit);
-    }
-    p.clear();
-    double sum = 0.0;
-    double weighted = 0.0;
-    for (const double logit : logits) {
-      p.push_back(std::exp(logit - maximum));
-      sum += p.back();
-      weighted += p.back() * logit;
-    }
-    for (double& x : p) {
-      x /= sum;
-    }
-    lse = maximum + std::log(sum);
-    mean = weighted / sum;
-  }
+  double lse;
+  double mean; ///< E_p[logit]
 };
+
+/// Of scale · (nope + rope).
+Softmax softmax_of(const RowSample& sample, double scale) {
+  std::vector<double> logits(sample.nope.size());
+  std::transform(sample.nope.begin(), sample.nope.end(), sample.rope.begin(), logits.begin(),
+                 [scale](double nope, double rope) { return scale * (nope + rope); });
+  double maximum = -k_infinity;
+  for (const double logit : logits) {
+    maximum = std::max(maximum, logit);
+  }
+  std::vector<double> p;
+  p.reserve(logits.size());
+  double sum = 0.0;
+  double weighted = 0.0;
+  for (const double logit : logits) {
+    p.push_back(std::exp(logit - maximum));
+    sum += p.back();
+    weighted += p.back() * logit;
+  }
+  for (double& x : p) {
+    x /= sum;
+  }
+  return {std::move(logits), std::move(p), maximum + std::log(sum), weighted / sum};
+}
 
 /// Sums of the samples of one head, from out; `weights` are those of the rows.
 FitStep out_step(const Problem& problem, const tensor::View3& out, HeadRows samples,
@@ -103,14 +103,13 @@ FitStep out_step(const Problem& problem, const tensor::View3& out, HeadRows samp
   const double scale = problem.softmax_scale * std::exp(log_ratio);
   std::vector<double> captured(static_cast<std::size_t>(out.width));
   std::vector<double> both;
-  Softmax softmax;
   auto weight = weights.begin();
   for (const RowSample& sample : samples) {
     const double row_weight = *weight++;
     if (row_weight == 0.0) {
       continue;
     }
-    softmax.set(sample, scale);
+    const Softmax softmax = softmax_of(sample, scale);
     both = softmax.p;
     std::transform(softmax.p.begin(), softmax.p.end(), softmax.logits.begin(),
                    std::back_inserter(both),
@@ -140,10 +139,9 @@ FitStep out_step(const Problem& problem, const tensor::View3& out, HeadRows samp
 /// vanishes or is no number.
 std::vector<double> row_weights(const Problem& problem, HeadRows samples, ValueAverager& averager) {
   std::vector<double> weights;
-  Softmax softmax;
   for (const RowSample& sample : samples) {
-    softmax.set(sample, problem.softmax_scale);
     double squared = 0.0;
+    const Softmax softmax = softmax_of(sample, problem.softmax_scale);
     for (const double x : averager.average(sample, 1, softmax.p)) {
       squared += x * x;
     }
@@ -157,9 +155,8 @@ FitStep lse_step(const Problem& problem, const tensor::View3& lse, double unit, 
                  double log_ratio) {
   FitStep step;
   const double scale = problem.softmax_scale * std::exp(log_ratio);
-  Softmax softmax;
   for (const RowSample& sample : samples) {
-    softmax.set(sample, scale);
+    const Softmax softmax = softmax_of(sample, scale);
     const double residual = softmax.lse - unit * lse.at(sample.row, sample.head, 0);
     if (std::isfinite(residual)) {
       const double slope = softmax.mean; // d lse / d ln(scale)

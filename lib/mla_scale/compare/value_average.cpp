@@ -61,16 +61,17 @@ void add_weighted(const double* values, std::int64_t width, std::int64_t count,
   }
 }
 
-/// Averages [first, last) of those that are wanted, which round values alike: one product for all.
+/// Averages [first, first + count) of those that are wanted, which round values alike: one product
+/// for all.
 struct Alike {
   std::size_t first;
-  std::size_t last;
+  std::size_t count;
   Rounding value;
-  Matrix sums; ///< [samples · (last - first), value width]
+  Matrix sums; ///< [samples · count, value width]
 
-  /// Of `sums`.
-  [[nodiscard]] Eigen::Index row(std::size_t sample, std::size_t at) const {
-    return static_cast<Eigen::Index>(sample * (last - first) + at - first);
+  /// Of `sums`: where those of a sample begin.
+  [[nodiscard]] Eigen::Index row(std::size_t sample) const {
+    return static_cast<Eigen::Index>(sample * count);
   }
 };
 
@@ -80,12 +81,13 @@ std::vector<Alike> rounded_alike(const std::vector<ValueAverage>& wanted, std::s
   std::size_t at = 0;
   for (const ValueAverage& average : wanted) {
     if (groups.empty() || groups.back().value != average.value) {
-      groups.push_back({at, at, average.value, {}});
+      groups.push_back({at, 0, average.value, {}});
     }
-    groups.back().last = ++at;
+    ++groups.back().count;
+    ++at;
   }
   for (Alike& group : groups) {
-    group.sums.setZero(group.row(samples, group.first), width);
+    group.sums.setZero(group.row(samples), width);
   }
   return groups;
 }
@@ -95,14 +97,16 @@ std::vector<Alike> rounded_alike(const std::vector<ValueAverage>& wanted, std::s
 void weigh(const std::vector<ValueAverage>& wanted, const Alike& group,
            const std::vector<RowSample>& samples, const KeyWalk& walk, std::int64_t first,
            std::int64_t tile, Matrix& weights) {
-  const Eigen::Index begin = group.row(walk.first, group.first);
-  weights.setZero(group.row(walk.last, group.first) - begin, tile);
+  weights.setZero(group.row(walk.last - walk.first), tile);
+  double* row = weights.data();
   for (std::size_t i = walk.first; i < walk.last; ++i) {
     const std::int64_t seen =
         std::clamp(std::ssize(samples[i].nope) - first, std::int64_t{0}, tile);
-    for (std::size_t at = group.first; seen > 0 && at < group.last; ++at) {
-      double* const row = weights.row(group.row(i, at) - begin).data();
-      wanted[at].weigh(i, size(first), std::span(row, size(seen)));
+    for (const ValueAverage& average : std::span(wanted).subspan(group.first, group.count)) {
+      if (seen > 0) {
+        average.weigh(i, size(first), std::span(row, size(seen)));
+      }
+      row += tile;
     }
   }
 }
@@ -147,7 +151,7 @@ std::vector<std::vector<double>> average_values(const Problem& problem,
           seen = rounded.data();
         }
         weigh(wanted, group, samples, walk, first, tile, weights);
-        group.sums.middleRows(group.row(walk.first, group.first), weights.rows()).noalias() +=
+        group.sums.middleRows(group.row(walk.first), weights.rows()).noalias() +=
             weights * Eigen::Map<const Matrix>(seen, tile, width);
       }
     });
@@ -155,11 +159,12 @@ std::vector<std::vector<double>> average_values(const Problem& problem,
       return;
     }
     for (Alike& group : groups) {
-      for (std::size_t at = group.first; at < group.last; ++at) {
-        for (std::size_t i = walk.first; i < walk.last; ++i) {
-          double* const sum = group.sums.row(group.row(i, at)).data();
+      double* sum = group.sums.row(group.row(walk.first)).data();
+      for (std::size_t i = walk.first; i < walk.last; ++i) {
+        for (std::size_t at = group.first; at < group.first + group.count; ++at) {
           round_all(wanted[at].average, std::span(sum, size(width)));
           tiles.finish(sum, results[at].data() + i * size(v_width));
+          sum += width;
         }
       }
     }

@@ -1,12 +1,14 @@
 #include "support/catch.hpp"
 
 #include <mla_scale/compare/gauss_newton.hpp>
+#include <mla_scale/core/number.hpp>
 
 #include <cmath>
 #include <vector>
 
 // Steps on sums that a test makes up, and errors of sums by hand.
 
+using namespace mla_scale;
 using namespace mla_scale::compare;
 
 namespace {
@@ -116,7 +118,7 @@ TEST_CASE("sums without information, or that are no numbers, are of no use",
   CHECK(usable(1.0, 1e-30));
   CHECK(!usable(1.0, 0.0));
   CHECK(!usable(std::nan(""), 1.0));
-  CHECK(!usable(INFINITY, 1.0));
+  CHECK(!usable(k_infinity, 1.0));
 }
 
 TEST_CASE("a descent begins at the scale, half, a quarter or twice of it, where least is left",
@@ -130,7 +132,7 @@ TEST_CASE("a descent begins at the scale, half, a quarter or twice of it, where 
   }
   CHECK(minimise([](double) { return sums_of(0.0, 1.0, 9.0); }).log_ratio == 0.0);
   // So does one that is infinitely wrong everywhere.
-  CHECK(minimise([](double) { return sums_of(0.0, 1.0, INFINITY); }).log_ratio == 0.0);
+  CHECK(minimise([](double) { return sums_of(0.0, 1.0, k_infinity); }).log_ratio == 0.0);
 }
 
 TEST_CASE("a start where no row is a number is none", "[compare][gauss_newton]") {
