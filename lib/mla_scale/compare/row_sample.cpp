@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 namespace mla_scale::compare {
 namespace {
@@ -35,8 +36,8 @@ bool rounds_logits(const InputRounding& rounding) {
 /// Copies what a row has of keys from the `first` on, as far as it sees them.
 void copy_seen(const Eigen::Ref<const Eigen::RowVectorXd>& of_keys, std::int64_t first,
                std::vector<double>& row) {
-  std::copy_n(of_keys.data(), std::min(of_keys.size(), std::ssize(row) - first),
-              row.data() + first);
+  const auto rest = std::span(row).subspan(std::min(size(first), row.size()));
+  std::copy_n(of_keys.data(), std::min(of_keys.size(), std::ssize(rest)), rest.begin());
 }
 
 /// Logits of the keys of one step of a walk, for the samples that it is for.
@@ -137,10 +138,10 @@ std::vector<HeadRow> sample_rows(const Problem& problem, std::int64_t limit) {
   const auto row_count = static_cast<std::int64_t>(rows.size());
   const std::int64_t a_head =
       std::min(std::max(std::min(limit, affordable) / head_count, std::int64_t{2}), row_count);
-  double golden = 0.0;
+  double ordinal = 0.0;
   for (const std::int64_t head : heads) {
     // The golden ratio staggers heads, so that together they cover more rows.
-    const double turn = std::fmod(golden * 0.6180339887498949, 1.0);
+    const double turn = std::fmod(ordinal * 0.6180339887498949, 1.0);
     for (std::int64_t i = 0; i < a_head; ++i) {
       const std::int64_t place = i == 0 ? 0
                                  : i == a_head - 1
@@ -150,7 +151,7 @@ std::vector<HeadRow> sample_rows(const Problem& problem, std::int64_t limit) {
                                                                  / static_cast<double>(a_head));
       sampled.emplace_back(head, rows[size(place)]);
     }
-    golden += 1.0;
+    ordinal += 1.0;
   }
   return sampled;
 }
