@@ -347,3 +347,22 @@ TEST_CASE("of a large capture so many heads are kept as 256 MiB hold the values 
   }
   CHECK(kept == std::vector<std::int64_t>{0, 0, 1, 1, 3, 3, 4, 4, 6, 6, 7, 7, 9, 9, 11, 11});
 }
+
+TEST_CASE("several averages of a sample are several rows of columns", "[compare][value_average]") {
+  reference::Problem problem = problem_of_values(tensors::number_view(7, 5, 1, 3));
+  problem.sequences = {{0, 1, 0, 5}};
+  const RowSample sample = sample_of_keys(0, 5);
+  std::vector<double> weights;
+  for (std::size_t index = 0; index < 3; ++index) {
+    const auto some = some_weights(0, index, 5);
+    weights.insert(weights.end(), some.begin(), some.end());
+  }
+  const auto averages = ValueAverager(problem).average(sample, 3, weights);
+  REQUIRE(averages.size() == 9);
+  for (std::size_t index = 0; index < 3; ++index) {
+    for (std::int64_t column = 0; column < 3; ++column) {
+      CHECK(averages[3 * index + size(column)]
+            == Approx(averaged(problem, sample, index, column)).epsilon(1e-12).margin(1e-12));
+    }
+  }
+}
