@@ -13,21 +13,24 @@ using reference::Problem;
 
 /// Samples that share head and sequence.
 struct Piece {
-  std::size_t first = 0;
-  std::size_t last = 0;
-  std::int64_t keys = 0; ///< that the longest sees
+  std::size_t first;
+  std::size_t last;
+  std::int64_t keys; ///< that the longest sees
 };
 
 std::vector<Piece> pieces_of(const std::vector<RowSample>& samples) {
   std::vector<Piece> pieces;
-  for (std::size_t i = 0; i < samples.size(); ++i) {
-    const bool same = i > 0 && samples[i].head == samples[i - 1].head
-                      && samples[i].first_key == samples[i - 1].first_key;
-    if (!same) {
-      pieces.push_back({i, i, 0});
+  const auto continues = [&](const RowSample& sample) {
+    const RowSample& first = samples[pieces.back().first];
+    return sample.head == first.head && sample.first_key == first.first_key;
+  };
+  std::size_t at = 0;
+  for (const RowSample& sample : samples) {
+    if (pieces.empty() || !continues(sample)) {
+      pieces.push_back({at, at, 0});
     }
-    pieces.back().last = i + 1;
-    pieces.back().keys = std::max(pieces.back().keys, std::ssize(samples[i].nope));
+    pieces.back().last = ++at;
+    pieces.back().keys = std::max(pieces.back().keys, std::ssize(sample.nope));
   }
   return pieces;
 }
@@ -55,26 +58,28 @@ void walk_blocks(const Problem& problem, const std::vector<RowSample>& samples,
   for (const Piece& piece : pieces_of(samples)) {
     by_sequence[samples[piece.first].first_key].push_back(piece);
   }
-  for (const auto& entry : by_sequence) {
-    const std::vector<Piece>& pieces = entry.second;
-    const auto longest =
-        std::max_element(pieces.begin(), pieces.end(),
-                         [](const Piece& a, const Piece& b) { return a.keys < b.keys; });
-    for (std::int64_t begin = 0; begin < longest->keys; begin += block) {
-      const std::int64_t end = std::min(begin + block, longest->keys);
+  for (auto& entry : by_sequence) {
+    std::vector<Piece>& pieces = entry.second; // that have keys left
+    for (std::int64_t begin = 0; !pieces.empty(); begin += block) {
+      const std::int64_t end = begin + block;
       parallel_for(pieces.size(), static_cast<unsigned>(problem.threads), [&](std::size_t i) {
         const Piece& piece = pieces[i];
-        if (begin < piece.keys) {
-          KeyTiles<double> tiles(problem, samples[piece.first].head);
-          step(tiles,
-               {piece.first, piece.last, begin, std::min(end, piece.keys), end >= piece.keys});
-        }
+        KeyTiles<double> tiles(problem, samples[piece.first].head);
+        step(tiles, {piece.first, piece.last, begin, std::min(end, piece.keys), end >= piece.keys});
       });
+      std::erase_if(pieces, [end](const Piece& piece) { return end >= piece.keys; });
     }
   }
 }
 
 } // namespace
+
+void walk_tiles(std::int64_t begin, std::int64_t end,
+                const std::function<void(std::int64_t first, std::int64_t count)>& tile) {
+  for (std::int64_t first = begin; first < end; first += k_tile_keys) {
+    tile(first, std::min(k_tile_keys, end - first));
+  }
+}
 
 void walk_keys(const Problem& problem, const std::vector<RowSample>& samples, const KeyStep& step) {
   if (problem.key_block > 0 || reference::is_large(problem)) {

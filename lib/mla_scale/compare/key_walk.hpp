@@ -24,6 +24,10 @@ struct KeyWalk {
   bool is_last = false; ///< no keys follow for these samples
 };
 
+/// Calls `tile` for the keys [begin, end), k_tile_keys at a time or what is left.
+void walk_tiles(std::int64_t begin, std::int64_t end,
+                const std::function<void(std::int64_t first, std::int64_t count)>& tile);
+
 using KeyStep = std::function<void(reference::KeyTiles<double>& tiles, const KeyWalk& walk)>;
 
 /// Walks the keys that the samples see, each once for all samples of its head; the steps of one

@@ -58,7 +58,7 @@ Harmonics harmonics(double spread_in_steps) {
 
 RowSpread spread_of(std::vector<double>& logits) {
   RowSpread spread;
-  if (logits.size() < 2) {
+  if (logits.empty()) {
     return spread;
   }
   // About the largest, so that small spreads about a large logit keep their digits.
@@ -108,7 +108,7 @@ RoundingBias rounding_bias(const std::vector<RowSpread>& rows, double step) {
   const bool any_telling =
       std::any_of(rows.begin(), rows.end(), [](const RowSpread& row) { return row.telling; });
   for (const RowSpread& row : rows) {
-    if (!(row.weighted > 0.0) || !(step > 0.0) || row.telling != any_telling) {
+    if (!(row.weighted > 0.0) || row.telling != any_telling) {
       continue; // or one key: its probability is 1
     }
     const Harmonics sums = harmonics(row.logits / step);
@@ -118,8 +118,10 @@ RoundingBias rounding_bias(const std::vector<RowSpread>& rows, double step) {
     information += row.information;
     count += 1.0;
   }
-  bias.scale /= information > 0.0 ? information : 1.0;
-  bias.gain /= count > 0.0 ? count : 1.0;
+  if (information > 0.0) {
+    bias.scale /= information;
+  }
+  bias.gain /= std::max(count, 1.0);
   return bias;
 }
 

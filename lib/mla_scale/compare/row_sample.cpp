@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 namespace mla_scale::compare {
 namespace {
@@ -28,6 +29,17 @@ std::int64_t keys_seen(const Problem& problem, std::int64_t row) {
   return sequence ? problem.visible_keys(*sequence, row) : 0;
 }
 
+bool rounds_logits(const InputRounding& rounding) {
+  return rounding.query != Rounding::none || rounding.key != Rounding::none;
+}
+
+/// Copies what a row has of keys from the `first` on, as far as it sees them.
+void copy_seen(const Eigen::Ref<const Eigen::RowVectorXd>& of_keys, std::int64_t first,
+               std::vector<double>& row) {
+  const auto rest = std::span(row).subspan(std::min(size(first), row.size()));
+  std::copy_n(of_keys.data(), std::min(of_keys.size(), std::ssize(rest)), rest.begin());
+}
+
 /// Logits of the keys of one step of a walk, for the samples that it is for.
 void fill_logits(const Problem& problem, KeyTiles<double>& tiles, const InputRounding& rounding,
                  const KeyWalk& walk, std::span<RowSample> samples) {
@@ -36,7 +48,6 @@ void fill_logits(const Problem& problem, KeyTiles<double>& tiles, const InputRou
   const auto count = static_cast<std::int64_t>(samples.size());
   const double spread = std::hypot(rounding_spread(rounding.query), rounding_spread(rounding.key));
   std::vector<double> query(samples.size() * size(width));
-  std::int64_t keys = 0;
   for (std::size_t i = 0; i < samples.size(); ++i) {
     double* row = query.data() + i * size(width);
     const double factor =
@@ -49,15 +60,12 @@ void fill_logits(const Problem& problem, KeyTiles<double>& tiles, const InputRou
       round_all(rounding.query, std::span(row, size(width)));
       std::for_each(row, row + width, [&](double& x) { x /= problem.softmax_scale; });
     }
-    keys = std::max(keys, std::ssize(samples[i].nope));
   }
   std::vector<double> key(size(k_tile_keys * width));
   Matrix nope;
   Matrix roped;
-  Matrix squares;
-  keys = std::min(keys, walk.end);
-  for (std::int64_t first = walk.begin; first < keys; first += k_tile_keys) {
-    const std::int64_t tile = std::min(k_tile_keys, keys - first);
+  Matrix noise;
+  walk_tiles(walk.begin, walk.end, [&](std::int64_t first, std::int64_t tile) {
     tiles.load(samples.front().first_key + first, tile, key.data(), nullptr);
     round_all(rounding.key, std::span(key.data(), size(tile * width)));
     const Eigen::OuterStride<> stride(width);
@@ -65,24 +73,21 @@ void fill_logits(const Problem& problem, KeyTiles<double>& tiles, const InputRou
                      * InputMap(key.data(), tile, width - rope, stride).transpose();
     roped.noalias() = InputMap(query.data() + (width - rope), count, rope, stride)
                       * InputMap(key.data() + (width - rope), tile, rope, stride).transpose();
-    for (std::int64_t i = 0; i < count; ++i) {
-      RowSample& sample = samples[size(i)];
-      const std::int64_t seen =
-          std::clamp(static_cast<std::int64_t>(sample.nope.size()) - first, std::int64_t{0}, tile);
-      std::copy_n(nope.data() + i * tile, seen, sample.nope.begin() + first);
-      std::copy_n(roped.data() + i * tile, seen, sample.rope.begin() + first);
+    if (rounds_logits(rounding)) {
+      noise.noalias() = InputMap(query.data(), count, width, stride).cwiseAbs2()
+                        * InputMap(key.data(), tile, width, stride).cwiseAbs2().transpose();
+      noise = spread * noise.cwiseSqrt();
     }
-    if (spread > 0.0) {
-      squares.noalias() = InputMap(query.data(), count, width, stride).cwiseAbs2()
-                          * InputMap(key.data(), tile, width, stride).cwiseAbs2().transpose();
-      for (std::int64_t i = 0; i < count; ++i) {
-        std::vector<double>& noise = samples[size(i)].noise;
-        for (std::int64_t j = 0; j < tile && first + j < std::ssize(noise); ++j) {
-          noise[size(first + j)] = spread * std::sqrt(squares(i, j));
-        }
+    Eigen::Index row = 0;
+    for (RowSample& sample : samples) {
+      copy_seen(nope.row(row), first, sample.nope);
+      copy_seen(roped.row(row), first, sample.rope);
+      if (rounds_logits(rounding)) {
+        copy_seen(noise.row(row), first, sample.noise);
       }
+      ++row;
     }
-  }
+  });
 }
 
 /// Heads that expanding the keys of a latent allows.
@@ -102,13 +107,11 @@ std::int64_t affordable_heads(const Problem& problem) {
 
 std::vector<std::int64_t> spread_evenly(const std::vector<std::int64_t>& indices,
                                         std::int64_t count) {
-  const auto wanted = static_cast<std::size_t>(std::max(count, k_fewest_heads));
-  if (wanted >= indices.size()) {
-    return indices;
-  }
+  const std::size_t wanted = std::min(size(std::max(count, k_fewest_heads)), indices.size());
+  const std::size_t gaps = std::max(wanted - 1, std::size_t{1});
   std::vector<std::int64_t> some;
   for (std::size_t i = 0; i < wanted; ++i) {
-    some.push_back(indices[i * (indices.size() - 1) / (wanted - 1)]);
+    some.push_back(indices[i * (indices.size() - 1) / gaps]);
   }
   return some;
 }
@@ -135,26 +138,20 @@ std::vector<HeadRow> sample_rows(const Problem& problem, std::int64_t limit) {
   const auto row_count = static_cast<std::int64_t>(rows.size());
   const std::int64_t a_head =
       std::min(std::max(std::min(limit, affordable) / head_count, std::int64_t{2}), row_count);
-  for (std::size_t h = 0; h < heads.size(); ++h) {
-    std::int64_t last = -1;
+  double ordinal = 0.0;
+  for (const std::int64_t head : heads) {
+    // The golden ratio staggers heads, so that together they cover more rows.
+    const double turn = std::fmod(ordinal * 0.6180339887498949, 1.0);
     for (std::int64_t i = 0; i < a_head; ++i) {
-      // The golden ratio staggers heads, so that together they cover more rows.
-      const double turn = std::fmod(static_cast<double>(h) * 0.6180339887498949, 1.0);
-      std::int64_t place = i == 0 ? 0
-                           : i == a_head - 1
-                               ? row_count - 1
-                               : static_cast<std::int64_t>((static_cast<double>(i) + turn)
-                                                           * static_cast<double>(row_count)
-                                                           / static_cast<double>(a_head));
-      if (a_head == row_count) {
-        place = i;
-      }
-      place = std::min(place, row_count - 1);
-      if (place > last) {
-        sampled.emplace_back(heads[h], rows[size(place)]);
-        last = place;
-      }
+      const std::int64_t place = i == 0 ? 0
+                                 : i == a_head - 1
+                                     ? row_count - 1
+                                     : static_cast<std::int64_t>((static_cast<double>(i) + turn)
+                                                                 * static_cast<double>(row_count)
+                                                                 / static_cast<double>(a_head));
+      sampled.emplace_back(head, rows[size(place)]);
     }
+    ordinal += 1.0;
   }
   return sampled;
 }
@@ -171,7 +168,6 @@ std::vector<HeadRow> within_memory(const Problem& problem, std::vector<HeadRow> 
 
 std::vector<RowSample> sample_logits(const Problem& problem, const std::vector<HeadRow>& rows,
                                      const InputRounding& rounding) {
-  const double spread = std::hypot(rounding_spread(rounding.query), rounding_spread(rounding.key));
   std::vector<RowSample> samples(rows.size());
   for (std::size_t i = 0; i < rows.size(); ++i) {
     samples[i].head = rows[i].first;
@@ -181,7 +177,7 @@ std::vector<RowSample> sample_logits(const Problem& problem, const std::vector<H
     const std::int64_t seen = keys_seen(problem, samples[i].row);
     samples[i].nope.resize(size(seen));
     samples[i].rope.resize(size(seen));
-    samples[i].noise.resize(size(spread > 0.0 ? seen : 0));
+    samples[i].noise.resize(size(rounds_logits(rounding) ? seen : 0));
   }
   walk_keys(problem, samples, [&](KeyTiles<double>& tiles, const KeyWalk& walk) {
     fill_logits(problem, tiles, rounding, walk,

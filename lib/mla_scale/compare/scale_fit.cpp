@@ -1,282 +1,222 @@
-#include <mla_scale/compare/clustered_error.hpp>
+#include <mla_scale/compare/gauss_newton.hpp>
 #include <mla_scale/compare/scale_fit.hpp>
 #include <mla_scale/compare/value_average.hpp>
 #include <mla_scale/core/number.hpp>
 #include <mla_scale/core/parallel.hpp>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
+#include <iterator>
+#include <span>
 
 namespace mla_scale::compare {
 namespace {
 
 using reference::Problem;
 
-constexpr int k_most_steps = 20;
-constexpr int k_most_halvings = 5;
-constexpr double k_converged = 1e-10;     // of ln(scale)
-constexpr double k_longest_step = 0.7;    // of ln(scale): a factor of 2
 constexpr double k_relative_floor = 3e-7; // exp2 of float32 logits in fused kernels, measured
-constexpr std::array<double, 4> k_starts = {1.0, 0.5, 0.25, 2.0};
-constexpr std::size_t k_most_bytes = std::size_t{256} << 20; // of values, by all threads
-constexpr double k_near_residual = 0.1; // rms of a row: near enough to descend from
 
-/// J·r and J² of one row.
-struct RowStep {
-  double gradient = 0.0;
-  double curvature = 0.0;
-};
+/// Samples of one head.
+using HeadRows = std::span<const RowSample>;
 
-/// Sums of one Gauss-Newton step on t = ln(scale).
-struct Step {
-  double gradient = 0.0;      // Σ J·r
-  double curvature = 0.0;     // Σ J²
-  double residual = 0.0;      // Σ r²
-  std::vector<RowStep> rows;  // for the clustered error
-  double between_heads = 0.0; // variance of the gradient by how heads differ, when they were fitted
-
-  void add(double row_gradient, double row_curvature, double row_residual) {
-    gradient += row_gradient;
-    curvature += row_curvature;
-    residual += row_residual;
-    rows.push_back({row_gradient, row_curvature});
+std::vector<HeadRows> heads_of(const std::vector<RowSample>& samples) {
+  std::vector<HeadRows> heads;
+  for (auto first = samples.begin(); first != samples.end();) {
+    const auto last = std::find_if(first, samples.end(), [first](const RowSample& sample) {
+      return sample.head != first->head;
+    });
+    heads.emplace_back(first, last);
+    first = last;
   }
-  Step& operator+=(const Step& other) {
-    gradient += other.gradient;
-    curvature += other.curvature;
-    residual += other.residual;
-    rows.insert(rows.end(), other.rows.begin(), other.rows.end());
-    return *this;
-  }
-  [[nodiscard]] double count() const { return static_cast<double>(rows.size()); }
-};
-
-struct Fitted {
-  double log_ratio = 0.0;
-  Step step;
-  bool converged = false;
-  bool usable = false;
-};
-
-/// Minimises Σ r(t)² from one start; `evaluate` gives the sums at a log ratio.
-template <typename Evaluate>
-Fitted descend(const Evaluate& evaluate, double start) {
-  Fitted fitted;
-  fitted.log_ratio = start;
-  fitted.step = evaluate(start);
-  for (int i = 0; i < k_most_steps; ++i) {
-    if (!(fitted.step.curvature > 0.0) || !std::isfinite(fitted.step.gradient)) {
-      return fitted;
-    }
-    fitted.usable = true;
-    const double wanted = -fitted.step.gradient / fitted.step.curvature;
-    double change = std::clamp(wanted, -k_longest_step, k_longest_step);
-    if (std::abs(change) < k_converged) {
-      fitted.converged = true;
-      return fitted;
-    }
-    Step next = evaluate(fitted.log_ratio + change);
-    for (int half = 0; half < k_most_halvings && !(next.residual <= fitted.step.residual); ++half) {
-      change /= 2;
-      next = evaluate(fitted.log_ratio + change);
-    }
-    if (!(next.residual <= fitted.step.residual)) {
-      // Rounding: no shorter step helps, so this is the minimum.
-      fitted.converged = std::abs(wanted) < 1e-6;
-      return fitted;
-    }
-    fitted.log_ratio += change;
-    fitted.step = next;
-  }
-  return fitted;
+  return heads;
 }
 
-template <typename Evaluate>
-Fitted minimise(const Evaluate& evaluate) {
-  double start = 0.0;
-  double least = k_infinity;
-  for (const double ratio : k_starts) {
-    if (const Step step = evaluate(std::log(ratio)); !step.rows.empty() && step.residual < least) {
-      least = step.residual;
-      start = std::log(ratio);
-      if (least < k_near_residual * k_near_residual * step.count()) {
-        break;
-      }
-    }
-  }
-  return descend(evaluate, start);
-}
+/// The fit of one head alone.
+struct HeadFit {
+  std::int64_t head;
+  Descent fitted;
+};
 
-/// Relative standard error of ln(scale) from rows of `width` residuals each, clustered by row.
-double relative_error(const Step& step, std::int64_t width) {
-  double variance = 0.0; // of the gradient
-  double squared = 0.0;
-  for (const RowStep& row : step.rows) {
-    // A row that the fit follows leaves less residual than it has error.
-    const double share = std::min(row.curvature / step.curvature, k_most_share);
-    variance += std::pow(row.gradient / (1.0 - share), 2);
-    squared += row.curvature * row.curvature;
-  }
-  const double effective = step.curvature * step.curvature / squared; // rows of equal weight
-  const double clustered = std::sqrt(std::max(variance, step.between_heads)) / step.curvature
-                           * few_rows_factor(effective - 1.0);
-  const double residuals = std::max(1.0, step.count() * static_cast<double>(width) - 1.0);
-  const double naive = std::sqrt(step.residual / residuals / step.curvature);
-  return std::max(clustered, width > 1 && effective < k_few_rows ? k_clustering * naive : naive);
-}
-
-ScaleFit to_fit(const Problem& problem, const Fitted& fitted, std::int64_t width,
-                std::string from) {
+ScaleFit to_fit(const Problem& problem, const Descent& fitted, std::int64_t width) {
   ScaleFit fit;
   fit.ratio = std::exp(fitted.log_ratio);
   fit.softmax_scale = problem.softmax_scale * fit.ratio;
   fit.standard_error = std::abs(fit.softmax_scale)
                        * std::hypot(relative_error(fitted.step, width), k_relative_floor);
-  fit.from = std::move(from);
   fit.converged = fitted.converged;
   fit.information = fitted.step.curvature;
   fit.rows = std::ssize(fitted.step.rows);
-  fit.residual = std::sqrt(fitted.step.residual / std::max(1.0, fitted.step.count()));
+  fit.residual = std::sqrt(fitted.step.residual / fitted.step.count());
   return fit;
 }
 
-HeadScale to_head_scale(const Problem& problem, std::int64_t head, const Fitted& fitted,
-                        std::int64_t width) {
-  const ScaleFit fit = to_fit(problem, fitted, width, {});
-  return {head, fit.softmax_scale, fit.standard_error, fit.converged};
+/// The fit of all heads with those of each, from residuals of `width` columns.
+ScaleFit with_heads(const Problem& problem, const Descent& fitted,
+                    const std::vector<HeadFit>& by_head, std::int64_t width, std::string from) {
+  ScaleFit all = to_fit(problem, fitted, width);
+  all.from = std::move(from);
+  for (const HeadFit& head : by_head) {
+    if (head.fitted.usable) {
+      const ScaleFit fit = to_fit(problem, head.fitted, width);
+      all.by_head.push_back({head.head, fit.softmax_scale, fit.standard_error, fit.converged});
+    }
+  }
+  return all;
 }
 
-/// Softmax of scale · (nope + rope) into `p`; returns the lse and puts E_p[scale · x] into `mean`.
-double softmax(const RowSample& sample, double scale, std::vector<double>& p, double& mean) {
-  const std::size_t n = sample.nope.size();
-  p.resize(n);
+/// Softmax of the logits of a row.
+struct Softmax {
+  std::vector<double> logits;
+  std::vector<double> p;
+  double lse;
+  double mean; ///< E_p[logit]
+};
+
+/// Of scale · (nope + rope).
+Softmax softmax_of(const RowSample& sample, double scale) {
+  std::vector<double> logits(sample.nope.size());
+  std::transform(sample.nope.begin(), sample.nope.end(), sample.rope.begin(), logits.begin(),
+                 [scale](double nope, double rope) { return scale * (nope + rope); });
   double maximum = -k_infinity;
-  for (std::size_t j = 0; j < n; ++j) {
-    p[j] = scale * (sample.nope[j] + sample.rope[j]);
-    maximum = std::max(maximum, p[j]);
+  for (const double logit : logits) {
+    maximum = std::max(maximum, logit);
   }
+  std::vector<double> p;
+  p.reserve(logits.size());
   double sum = 0.0;
   double weighted = 0.0;
-  for (double& x : p) {
-    const double logit = x;
-    x = std::exp(logit - maximum);
-    sum += x;
-    weighted += x * logit;
+  for (const double logit : logits) {
+    p.push_back(std::exp(logit - maximum));
+    sum += p.back();
+    weighted += p.back() * logit;
   }
   for (double& x : p) {
     x /= sum;
   }
-  mean = weighted / sum;
-  return maximum + std::log(sum);
+  return {std::move(logits), std::move(p), maximum + std::log(sum), weighted / sum};
 }
 
-/// Ranges of samples of one head.
-std::vector<std::pair<std::size_t, std::size_t>> heads_of(const std::vector<RowSample>& samples) {
-  std::vector<std::pair<std::size_t, std::size_t>> ranges;
-  for (std::size_t first = 0; first < samples.size();) {
-    std::size_t last = first;
-    while (last < samples.size() && samples[last].head == samples[first].head) {
-      ++last;
-    }
-    ranges.emplace_back(first, last);
-    first = last;
-  }
-  return ranges;
-}
-
-/// Sums of the samples [first, last) of one head, from out.
-Step out_step(const Problem& problem, const tensor::View3& out,
-              const std::vector<RowSample>& samples, const std::vector<double>& weights,
-              std::pair<std::size_t, std::size_t> range, ValueAverager& averager,
-              double log_ratio) {
-  Step step;
+/// Sums of the samples of one head, from out; `weights` are those of the rows.
+FitStep out_step(const Problem& problem, const tensor::View3& out, HeadRows samples,
+                 const std::vector<double>& weights, ValueAverager& averager, double log_ratio) {
+  FitStep step;
+  const double scale = problem.softmax_scale * std::exp(log_ratio);
   std::vector<double> captured(static_cast<std::size_t>(out.width));
   std::vector<double> both;
-  std::vector<double> p;
-  for (std::size_t i = range.first; i < range.second; ++i) {
-    const RowSample& sample = samples[i];
-    if (weights[i] == 0.0) {
+  auto weight = weights.begin();
+  for (const RowSample& sample : samples) {
+    const double row_weight = *weight++;
+    if (row_weight == 0.0) {
       continue;
     }
-    const double scale = problem.softmax_scale * std::exp(log_ratio);
-    double mean = 0.0;
-    softmax(sample, scale, p, mean);
-    const std::size_t n = p.size();
-    both.resize(2 * n);
-    for (std::size_t j = 0; j < n; ++j) {
-      both[j] = p[j];
-      both[n + j] = p[j] * (scale * (sample.nope[j] + sample.rope[j]) - mean);
-    }
+    const Softmax softmax = softmax_of(sample, scale);
+    both = softmax.p;
+    std::transform(softmax.p.begin(), softmax.p.end(), softmax.logits.begin(),
+                   std::back_inserter(both),
+                   [&](double p, double logit) { return p * (logit - softmax.mean); });
     const std::vector<double> result = averager.average(sample, 2, both);
     out.read(sample.row, sample.head, 0, out.width, captured.data());
+    auto slope = result.end() - out.width;
+    auto value = result.begin();
     double gradient = 0.0;
     double curvature = 0.0;
     double residual = 0.0;
-    for (std::size_t c = 0; c < captured.size(); ++c) {
-      const double difference = result[c] - captured[c];
-      const double slope = result[captured.size() + c];
-      gradient += slope * difference;
-      curvature += slope * slope;
+    for (const double x : captured) {
+      const double difference = *value++ - x;
+      gradient += *slope * difference;
+      curvature += *slope * *slope;
       residual += difference * difference;
+      ++slope;
     }
-    if (!std::isfinite(residual)) {
-      continue;
+    if (std::isfinite(residual)) {
+      step.add(row_weight * gradient, row_weight * curvature, row_weight * residual);
     }
-    step.add(weights[i] * gradient, weights[i] * curvature, weights[i] * residual);
   }
   return step;
 }
 
-/// Sets the weights of one range of rows: 1/|O_row|² at the problem's own scale, 0 for a row whose
-/// output vanishes. Other ranges belong to other threads.
-void set_row_weights(const Problem& problem, const std::vector<RowSample>& samples,
-                     std::pair<std::size_t, std::size_t> range, ValueAverager& averager,
-                     std::vector<double>& weights) {
-  std::vector<double> p;
-  for (std::size_t i = range.first; i < range.second; ++i) {
-    double mean = 0.0;
-    softmax(samples[i], problem.softmax_scale, p, mean);
+/// Weights of the rows of one head: 1/|O_row|² at the problem's own scale, 0 for a row whose output
+/// vanishes or is no number.
+std::vector<double> row_weights(const Problem& problem, HeadRows samples, ValueAverager& averager) {
+  std::vector<double> weights;
+  for (const RowSample& sample : samples) {
     double squared = 0.0;
-    for (const double x : averager.average(samples[i], 1, p)) {
+    const Softmax softmax = softmax_of(sample, problem.softmax_scale);
+    for (const double x : averager.average(sample, 1, softmax.p)) {
       squared += x * x;
     }
-    weights[i] = squared > 0.0 && std::isfinite(squared) ? 1.0 / squared : 0.0;
+    weights.push_back(squared > 0.0 ? 1.0 / squared : 0.0);
   }
+  return weights;
+}
+
+/// Sums of the samples of one head, from lse; `unit` is that of what was captured.
+FitStep lse_step(const Problem& problem, const tensor::View3& lse, double unit, HeadRows samples,
+                 double log_ratio) {
+  FitStep step;
+  const double scale = problem.softmax_scale * std::exp(log_ratio);
+  for (const RowSample& sample : samples) {
+    const Softmax softmax = softmax_of(sample, scale);
+    const double residual = softmax.lse - unit * lse.at(sample.row, sample.head, 0);
+    if (std::isfinite(residual)) {
+      const double slope = softmax.mean; // d lse / d ln(scale)
+      step.add(slope * residual, slope * slope, residual * residual);
+    }
+  }
+  return step;
+}
+
+/// The heads that converged, joined with the information of each as its weight: to first order the
+/// fit of all their rows. Nothing when none did.
+std::optional<Descent> joined(const std::vector<HeadFit>& by_head) {
+  std::vector<const Descent*> heads;
+  for (const HeadFit& head : by_head) {
+    if (head.fitted.converged) {
+      heads.push_back(&head.fitted);
+    }
+  }
+  if (heads.empty()) {
+    return std::nullopt;
+  }
+  Descent all;
+  all.converged = true;
+  double weighted = 0.0;
+  for (const Descent* head : heads) {
+    all.step += head->step;
+    weighted += head->step.curvature * head->log_ratio;
+  }
+  all.log_ratio = weighted / all.step.curvature;
+  // Heads that disagree about the scale make it less certain than rows within a head do.
+  if (heads.size() > 1) {
+    double between = 0.0;
+    for (const Descent* head : heads) {
+      const double pull = head->step.curvature * (head->log_ratio - all.log_ratio);
+      between += pull * pull;
+    }
+    const auto count = static_cast<double>(heads.size());
+    all.step.between_heads = between * (count / (count - 1.0));
+  }
+  return all;
 }
 
 } // namespace
 
 std::optional<ScaleFit> fit_scale_from_lse(const Problem& problem, const tensor::Capture& capture,
                                            const std::vector<RowSample>& samples) {
-  if (!capture.lse || problem.softmax_scale == 0.0) {
+  if (!capture.lse) {
     return std::nullopt;
   }
   const double unit = capture.lse_base == tensor::LseBase::two ? std::log(2.0) : 1.0;
-  const auto ranges = heads_of(samples);
-  const auto add_row = [&](std::size_t i, double scale, std::vector<double>& p, Step& sum) {
-    const double captured = unit * capture.lse->at(samples[i].row, samples[i].head, 0);
-    double slope = 0.0; // d lse / d ln(scale)
-    const double residual = softmax(samples[i], scale, p, slope) - captured;
-    if (std::isfinite(residual)) {
-      sum.add(slope * residual, slope * slope, residual * residual);
-    }
+  const std::vector<HeadRows> heads = heads_of(samples);
+  const auto head_step = [&](std::size_t head, double log_ratio) {
+    return lse_step(problem, *capture.lse, unit, heads[head], log_ratio);
   };
-  const auto head_step = [&](std::size_t range, double log_ratio) {
-    const double scale = problem.softmax_scale * std::exp(log_ratio);
-    std::vector<double> p;
-    Step sum;
-    for (std::size_t i = ranges[range].first; i < ranges[range].second; ++i) {
-      add_row(i, scale, p, sum);
-    }
-    return sum;
-  };
-  std::vector<Step> steps(ranges.size());
-  const Fitted fitted = minimise([&](double log_ratio) {
-    parallel_for(ranges.size(), static_cast<unsigned>(problem.threads),
-                 [&](std::size_t range) { steps[range] = head_step(range, log_ratio); });
-    Step sum;
-    for (const Step& step : steps) {
+  std::vector<FitStep> steps(heads.size());
+  const Descent fitted = minimise([&](double log_ratio) {
+    parallel_for(heads.size(), static_cast<unsigned>(problem.threads),
+                 [&](std::size_t head) { steps[head] = head_step(head, log_ratio); });
+    FitStep sum;
+    for (const FitStep& step : steps) {
       sum += step;
     }
     return sum;
@@ -284,77 +224,37 @@ std::optional<ScaleFit> fit_scale_from_lse(const Problem& problem, const tensor:
   if (!fitted.usable) {
     return std::nullopt;
   }
-  std::vector<Fitted> by_head(ranges.size());
-  parallel_for(ranges.size(), static_cast<unsigned>(problem.threads), [&](std::size_t range) {
-    by_head[range] =
-        descend([&](double log_ratio) { return head_step(range, log_ratio); }, fitted.log_ratio);
+  std::vector<HeadFit> by_head(heads.size());
+  parallel_for(heads.size(), static_cast<unsigned>(problem.threads), [&](std::size_t head) {
+    by_head[head] = {
+        heads[head].front().head,
+        descend([&](double log_ratio) { return head_step(head, log_ratio); }, fitted.log_ratio)};
   });
-  ScaleFit fit = to_fit(problem, fitted, 1, "lse");
-  for (std::size_t range = 0; range < ranges.size(); ++range) {
-    if (by_head[range].usable) {
-      fit.by_head.push_back(
-          to_head_scale(problem, samples[ranges[range].first].head, by_head[range], 1));
-    }
-  }
-  return fit;
+  return with_heads(problem, fitted, by_head, 1, "lse");
 }
 
 std::optional<ScaleFit> fit_scale_from_out(const Problem& problem, const tensor::Capture& capture,
                                            const std::vector<RowSample>& samples) {
-  if (!capture.out || problem.softmax_scale == 0.0) {
+  if (!capture.out) {
     return std::nullopt;
   }
-  const auto ranges = heads_of(samples);
-  std::vector<Fitted> by_head(ranges.size());
-  std::vector<double> weights(samples.size(), 0.0);
+  const std::vector<HeadRows> heads = heads_of(samples);
+  std::vector<HeadFit> by_head(heads.size());
   const Problem kept = keep_values(problem, samples);
   // Head by head, so that the values of a head are converted once.
-  const unsigned threads = threads_within(k_most_bytes, ValueAverager::most_bytes(kept),
-                                          static_cast<unsigned>(problem.threads));
-  parallel_for(ranges.size(), threads, [&](std::size_t range) {
+  parallel_for(heads.size(), ValueAverager::threads(kept), [&](std::size_t head) {
     ValueAverager averager(kept);
-    set_row_weights(problem, samples, ranges[range], averager, weights);
-    by_head[range] = minimise([&](double log_ratio) {
-      return out_step(problem, *capture.out, samples, weights, ranges[range], averager, log_ratio);
-    });
+    const std::vector<double> weights = row_weights(problem, heads[head], averager);
+    by_head[head] = {heads[head].front().head, minimise([&](double log_ratio) {
+                       return out_step(problem, *capture.out, heads[head], weights, averager,
+                                       log_ratio);
+                     })};
   });
-  // Joined with the information of each head as its weight: to first order the fit of all heads.
-  Fitted joined;
-  joined.converged = true;
-  double weighted = 0.0;
-  for (const Fitted& fitted : by_head) {
-    if (fitted.usable && fitted.converged) {
-      joined.step += fitted.step;
-      joined.usable = true;
-      weighted += fitted.step.curvature * fitted.log_ratio;
-    }
-  }
-  if (!joined.usable) {
+  const std::optional<Descent> fitted = joined(by_head);
+  if (!fitted) {
     return std::nullopt;
   }
-  joined.log_ratio = weighted / joined.step.curvature;
-  // Heads that disagree about the scale make it less certain than rows within a head do.
-  double between = 0.0;
-  std::int64_t heads = 0;
-  for (const Fitted& fitted : by_head) {
-    if (fitted.usable && fitted.converged) {
-      const double pull = fitted.step.curvature * (fitted.log_ratio - joined.log_ratio);
-      between += pull * pull;
-      ++heads;
-    }
-  }
-  if (heads > 1) {
-    between *= static_cast<double>(heads) / static_cast<double>(heads - 1);
-    joined.step.between_heads = between;
-  }
-  ScaleFit fit = to_fit(problem, joined, capture.out->width, "out");
-  for (std::size_t range = 0; range < ranges.size(); ++range) {
-    if (by_head[range].usable) {
-      fit.by_head.push_back(to_head_scale(problem, samples[ranges[range].first].head,
-                                          by_head[range], capture.out->width));
-    }
-  }
-  return fit;
+  return with_heads(problem, *fitted, by_head, capture.out->width, "out");
 }
 
 } // namespace mla_scale::compare

@@ -1,6 +1,7 @@
 #include <mla_scale/compare/key_walk.hpp>
 #include <mla_scale/compare/value_average.hpp>
 #include <mla_scale/core/number.hpp>
+#include <mla_scale/core/parallel.hpp>
 #include <mla_scale/reference/key_blocks.hpp>
 
 #include <Eigen/Core>
@@ -17,6 +18,7 @@ using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowM
 
 /// Values of one head that are kept converted: 64 MiB.
 constexpr std::int64_t k_most_values = std::int64_t{8} << 20;
+constexpr std::size_t k_most_bytes = std::size_t{256} << 20; // of them, by all threads
 
 /// Logits of samples that a fit walks again and again, in some 20 steps, and the fewest samples.
 constexpr double k_most_thinned = 2e6;
@@ -59,29 +61,33 @@ void add_weighted(const double* values, std::int64_t width, std::int64_t count,
   }
 }
 
-/// Averages [first, last) of those that are wanted, which round values alike: one product for all.
+/// Averages [first, first + count) of those that are wanted, which round values alike: one product
+/// for all.
 struct Alike {
-  std::size_t first = 0;
-  std::size_t last = 0;
-  Rounding value = Rounding::none;
-  Matrix sums; ///< [samples · (last - first), value width]
+  std::size_t first;
+  std::size_t count;
+  Rounding value;
+  Matrix sums; ///< [samples · count, value width]
 
-  [[nodiscard]] Eigen::Index row(std::size_t sample, std::size_t at) const {
-    return static_cast<Eigen::Index>(sample * (last - first) + at - first);
+  /// Of `sums`: where those of a sample begin.
+  [[nodiscard]] Eigen::Index row(std::size_t sample) const {
+    return static_cast<Eigen::Index>(sample * count);
   }
 };
 
-std::vector<Alike> rounded_alike(const std::vector<ValueAverage>& wanted, std::int64_t samples,
+std::vector<Alike> rounded_alike(const std::vector<ValueAverage>& wanted, std::size_t samples,
                                  std::int64_t width) {
   std::vector<Alike> groups;
-  for (std::size_t at = 0; at < wanted.size(); ++at) {
-    if (groups.empty() || groups.back().value != wanted[at].value) {
-      groups.push_back({at, at, wanted[at].value, {}});
+  std::size_t at = 0;
+  for (const ValueAverage& average : wanted) {
+    if (groups.empty() || groups.back().value != average.value) {
+      groups.push_back({at, 0, average.value, {}});
     }
-    groups.back().last = at + 1;
+    ++groups.back().count;
+    ++at;
   }
   for (Alike& group : groups) {
-    group.sums.setZero(samples * static_cast<std::int64_t>(group.last - group.first), width);
+    group.sums.setZero(group.row(samples), width);
   }
   return groups;
 }
@@ -91,14 +97,16 @@ std::vector<Alike> rounded_alike(const std::vector<ValueAverage>& wanted, std::i
 void weigh(const std::vector<ValueAverage>& wanted, const Alike& group,
            const std::vector<RowSample>& samples, const KeyWalk& walk, std::int64_t first,
            std::int64_t tile, Matrix& weights) {
-  const Eigen::Index begin = group.row(walk.first, group.first);
-  weights.setZero(group.row(walk.last, group.first) - begin, tile);
+  weights.setZero(group.row(walk.last - walk.first), tile);
+  double* row = weights.data();
   for (std::size_t i = walk.first; i < walk.last; ++i) {
     const std::int64_t seen =
         std::clamp(std::ssize(samples[i].nope) - first, std::int64_t{0}, tile);
-    for (std::size_t at = group.first; seen > 0 && at < group.last; ++at) {
-      double* const row = weights.row(group.row(i, at) - begin).data();
-      wanted[at].weigh(i, size(first), std::span(row, size(seen)));
+    for (const ValueAverage& average : std::span(wanted).subspan(group.first, group.count)) {
+      if (seen > 0) {
+        average.weigh(i, size(first), std::span(row, size(seen)));
+      }
+      row += tile;
     }
   }
 }
@@ -125,7 +133,7 @@ std::vector<std::vector<double>> average_values(const Problem& problem,
                                                 const std::vector<ValueAverage>& wanted) {
   const std::int64_t width = value_width_of(problem);
   const std::int64_t v_width = problem.v_width();
-  std::vector<Alike> groups = rounded_alike(wanted, std::ssize(samples), width);
+  std::vector<Alike> groups = rounded_alike(wanted, samples.size(), width);
   std::vector<std::vector<double>> results(wanted.size(),
                                            std::vector<double>(samples.size() * size(v_width)));
   walk_keys(problem, samples, [&](KeyTiles<double>& tiles, const KeyWalk& walk) {
@@ -133,8 +141,7 @@ std::vector<std::vector<double>> average_values(const Problem& problem,
     std::vector<double> values;
     std::vector<double> rounded;
     Matrix weights;
-    for (std::int64_t first = walk.begin; first < walk.end; first += k_tile_keys) {
-      const std::int64_t tile = std::min(k_tile_keys, walk.end - first);
+    walk_tiles(walk.begin, walk.end, [&](std::int64_t first, std::int64_t tile) {
       load_values(tiles, samples[walk.first].first_key + first, tile, keys, values);
       for (Alike& group : groups) {
         const double* seen = values.data();
@@ -144,19 +151,20 @@ std::vector<std::vector<double>> average_values(const Problem& problem,
           seen = rounded.data();
         }
         weigh(wanted, group, samples, walk, first, tile, weights);
-        group.sums.middleRows(group.row(walk.first, group.first), weights.rows()).noalias() +=
+        group.sums.middleRows(group.row(walk.first), weights.rows()).noalias() +=
             weights * Eigen::Map<const Matrix>(seen, tile, width);
       }
-    }
+    });
     if (!walk.is_last) {
       return;
     }
     for (Alike& group : groups) {
-      for (std::size_t at = group.first; at < group.last; ++at) {
-        for (std::size_t i = walk.first; i < walk.last; ++i) {
-          double* const sum = group.sums.row(group.row(i, at)).data();
+      double* sum = group.sums.row(group.row(walk.first)).data();
+      for (std::size_t i = walk.first; i < walk.last; ++i) {
+        for (std::size_t at = group.first; at < group.first + group.count; ++at) {
           round_all(wanted[at].average, std::span(sum, size(width)));
           tiles.finish(sum, results[at].data() + i * size(v_width));
+          sum += width;
         }
       }
     }
@@ -182,9 +190,13 @@ std::size_t ValueAverager::most_bytes(const Problem& problem) {
   return size(values + std::min(keys * in_keys, k_most_values)) * sizeof(double);
 }
 
+unsigned ValueAverager::threads(const Problem& problem) {
+  return threads_within(k_most_bytes, most_bytes(problem), static_cast<unsigned>(problem.threads));
+}
+
 std::vector<double> ValueAverager::average(const RowSample& sample, std::int64_t count,
                                            std::span<const double> weights) {
-  if (sample.head != m_head || m_tiles == nullptr) {
+  if (sample.head != m_head) {
     m_tiles = std::make_unique<KeyTiles<double>>(m_problem, sample.head);
     m_head = sample.head;
     m_count = 0;
@@ -231,7 +243,7 @@ std::vector<RowSample> thinned(const Problem& problem, const std::vector<RowSamp
   for (const std::size_t i : from) {
     logits += static_cast<double>(samples[i].nope.size());
   }
-  const double share = std::min(1.0, k_most_thinned / std::max(logits, 1.0));
+  const double share = k_most_thinned / std::max(logits, k_most_thinned);
   const auto affordable = static_cast<std::size_t>(share * static_cast<double>(from.size()));
   const std::size_t count =
       std::min({from.size(), size(limit), std::max(affordable, k_fewest_thinned)});

@@ -38,6 +38,8 @@ public:
 
   /// Bytes that it keeps at most for a problem.
   [[nodiscard]] static std::size_t most_bytes(const reference::Problem& problem);
+  /// So many of the problem's threads that all averagers keep 256 MiB at most, at least 1.
+  [[nodiscard]] static unsigned threads(const reference::Problem& problem);
 
 private:
   void load(std::int64_t first, std::int64_t count);
