@@ -139,8 +139,8 @@ TEST_CASE("a sum of rounded probabilities is uncertain by all but the largest of
   // d · sqrt(3) / 4; a step is 2^-7. The proportion is all that counts for it.
   RowSample near;
   constexpr double d = 0x1p-8;
-  near.nope = {1.0, 1.0 + d};
-  near.rope = {2.0, 2.0};
+  near.nope = {1.0, 1.0 + 2.0 * d};
+  near.rope = {2.0, 2.0 - d};
   const double spread = d * std::sqrt(3.0) / 4.0;
   for (const double total : {1.0, 0.5}) {
     const std::vector<double> q = {0.75 * total, 0.25 * total};
