@@ -31,9 +31,13 @@ std::optional<double> hidden_scale(const Judgement& match, double softmax_scale)
   return fit->softmax_scale;
 }
 
-bool shows_hidden_scale(Level fitted, Level taken) {
-  return taken == Level::flash_cut ? fitted != Level::flash_cut && !has_coarse_logits(fitted)
-                                   : !changes_lse(fitted);
+bool shows_hidden_scale(const Judgement& fitted, Level taken) {
+  if (fitted.verdict != Verdict::match) {
+    return false;
+  }
+  return taken == Level::flash_cut
+             ? fitted.level != Level::flash_cut && !has_coarse_logits(fitted.level)
+             : !changes_lse(fitted.level);
 }
 
 std::optional<double> rounded_scale(const Judgement& mismatch, double softmax_scale) {

@@ -10,10 +10,10 @@ namespace mla_scale::compare {
 /// the difference for its own noise, or lean.
 [[nodiscard]] std::optional<double> hidden_scale(const Judgement& match, double softmax_scale);
 
-/// True when `fitted`, the level met at a fitted scale, says that the scale was wrong and `taken`
-/// hid it: rounded logits would have left their noise, and cut probabilities their lean, at every
-/// scale.
-[[nodiscard]] bool shows_hidden_scale(Level fitted, Level taken);
+/// True when `fitted`, the judgement at a fitted scale, says that the scale was wrong and the level
+/// `taken` hid it: rounded logits would have left their noise, and cut probabilities their lean, at
+/// every scale.
+[[nodiscard]] bool shows_hidden_scale(const Judgement& fitted, Level taken);
 
 /// The scale that eager code in some frameworks makes of `softmax_scale`, which it keeps in the
 /// dtype of the logits, when a mismatch is of such a level and its fit says that this is the scale.

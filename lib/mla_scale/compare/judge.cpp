@@ -135,8 +135,7 @@ std::optional<Level> finer_level(const reference::Problem& problem, const tensor
   JudgeOptions without_rivals = options;
   without_rivals.rivals.clear();
   const auto again = judge_with(fitted, capture, without_rivals);
-  const bool finer = again && again->verdict == Verdict::match
-                     && shows_hidden_scale(again->level, judgement.level);
+  const bool finer = again && shows_hidden_scale(*again, judgement.level);
   return finer ? std::optional(again->level) : std::nullopt;
 }
 

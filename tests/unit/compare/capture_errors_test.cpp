@@ -50,6 +50,11 @@ TEST_CASE("a relative error is over the number or the rms of its row, whichever 
   CHECK(large.lse.sums.max_rel == 0.0);
 }
 
+TEST_CASE("an error of 1 is an error like any other", "[compare][capture_errors]") {
+  const CaptureErrors errors = errors_of_row({3.0, 4.0}, {4.0, 4.0}, 2.0);
+  CHECK(errors.out.sums.max_rel == Approx(1.0 / std::sqrt(12.5)).epsilon(1e-12));
+}
+
 TEST_CASE("a row of zeros that is right has no relative error", "[capture_errors]") {
   const CaptureErrors errors = errors_of_row({0.0, 0.0}, {0.0, 0.0}, 2.0);
   CHECK(errors.out.sums.max_rel == 0.0);

@@ -91,16 +91,26 @@ TEST_CASE("a scale was hidden when its capture has less noise, or no lean, at th
           "[compare][hidden_scale]") {
   for (const Level taken : {Level::rounded_query, Level::rounded_sum, Level::eager}) {
     for (const Level fitted : {Level::exact, Level::flash, Level::flash_cut, Level::fp8}) {
-      CHECK(shows_hidden_scale(fitted, taken));
+      CHECK(shows_hidden_scale(match_at_two(fitted), taken));
     }
     for (const Level fitted : {Level::rounded_query, Level::rounded_sum, Level::eager}) {
-      CHECK_FALSE(shows_hidden_scale(fitted, taken));
+      CHECK_FALSE(shows_hidden_scale(match_at_two(fitted), taken));
     }
   }
   for (const Level fitted : {Level::exact, Level::flash, Level::rounded_query}) {
-    CHECK(shows_hidden_scale(fitted, Level::flash_cut));
+    CHECK(shows_hidden_scale(match_at_two(fitted), Level::flash_cut));
   }
   for (const Level fitted : {Level::flash_cut, Level::rounded_logits, Level::eager}) {
+    CHECK_FALSE(shows_hidden_scale(match_at_two(fitted), Level::flash_cut));
+  }
+}
+
+TEST_CASE("a fitted scale at which the capture does not match shows nothing",
+          "[compare][hidden_scale]") {
+  Judgement fitted = match_at_two(Level::flash);
+  for (const Verdict verdict : {Verdict::mismatch, Verdict::inconclusive}) {
+    fitted.verdict = verdict;
+    CHECK_FALSE(shows_hidden_scale(fitted, Level::eager));
     CHECK_FALSE(shows_hidden_scale(fitted, Level::flash_cut));
   }
 }
