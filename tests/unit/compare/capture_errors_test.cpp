@@ -91,7 +91,7 @@ tensors::Capture rows_of_means(const std::vector<double>& out, const std::vector
   return capture;
 }
 
-reference::Problem problem_of(const tensors::Capture& capture) {
+reference::Problem problem_of_means(const tensors::Capture& capture) {
   auto problem = reference::make_problem(capture, reference::Form::expanded, 1.0, 0);
   REQUIRE(problem.has_value());
   problem->threads = 1;
@@ -110,7 +110,7 @@ TEST_CASE("errors are kept by head and row, and rows without keys have none",
   // Off by (0, 2) of (1, 0), (0.6, 0) of (3, 4), (0, 0) and (0, -4) of (4, 2).
   const auto capture = rows_of_means({1.0, 2.0, 3.6, 4.0, 2.0, 1.0, 4.0, -2.0},
                                      {0.25, -0.5, std::log(2.0) + 1.0, std::log(2.0)});
-  const auto errors = collect_errors(problem_of(capture), capture);
+  const auto errors = collect_errors(problem_of_means(capture), capture);
   REQUIRE(errors.has_value());
   CHECK(errors->heads == std::vector<std::int64_t>{0, 1});
   CHECK(errors->rows == std::vector<std::int64_t>{0, 1, 2});
@@ -150,7 +150,7 @@ TEST_CASE("errors are kept by head and row, and rows without keys have none",
 TEST_CASE("errors of chosen rows and heads are kept in their places", "[compare][capture_errors]") {
   const auto capture =
       rows_of_means({9.0, 9.0, 9.0, 9.0, 9.0, 9.0, 4.0, 4.0}, {9.0, 9.0, 9.0, 1.0});
-  auto problem = problem_of(capture);
+  auto problem = problem_of_means(capture);
   problem.heads = {1};
   problem.rows = {0, 2};
   const auto errors = collect_errors(problem, capture);
@@ -165,7 +165,7 @@ TEST_CASE("errors of chosen rows and heads are kept in their places", "[compare]
 TEST_CASE("an lse in base 2 is compared in natural logarithms", "[compare][capture_errors]") {
   auto capture = rows_of_means(k_mean_out, {0.0, 0.0, 1.0, 3.0});
   capture.lse_base = tensor::LseBase::two;
-  const auto errors = collect_errors(problem_of(capture), capture);
+  const auto errors = collect_errors(problem_of_means(capture), capture);
   CHECK(errors->lse.error[2] == Approx(0.0).margin(1e-12));
   CHECK(errors->lse.bias[5] == Approx(2.0 * std::log(2.0)));
 }
@@ -175,7 +175,7 @@ TEST_CASE("a captured row that is not finite is infinitely far off and leans to 
   const double infinity = std::numeric_limits<double>::infinity();
   const auto capture = rows_of_means({1.0, 0.0, 3.0, std::nan(""), 2.0, 1.0, infinity, 2.0},
                                      {0.0, -infinity, std::log(2.0), std::nan("")});
-  const auto errors = collect_errors(problem_of(capture), capture);
+  const auto errors = collect_errors(problem_of_means(capture), capture);
   for (const TensorErrors* tensor : {&errors->out, &errors->lse}) {
     CHECK(tensor->error[1] == 0.0);
     CHECK(tensor->error[4] == infinity);
@@ -194,7 +194,7 @@ TEST_CASE("a row whose inputs give no finite attention is counted and compared w
   for (const double bad : {std::nan(""), std::numeric_limits<double>::infinity()}) {
     auto capture = rows_of_means(k_mean_out, k_mean_lse);
     capture.v = tensors::view({1.0, 0.0, 3.0, bad, 3.0, 2.0, 5.0, 0.0}, 2, 2, 2);
-    const auto errors = collect_errors(problem_of(capture), capture);
+    const auto errors = collect_errors(problem_of_means(capture), capture);
     CHECK(errors->reference_not_finite == 2); // both rows of the second head
     CHECK(errors->out.error == Numbers{-1.0, 0.0, 0.0, -1.0, -1.0, -1.0});
     CHECK(errors->lse.error[5] == -1.0);
@@ -202,7 +202,7 @@ TEST_CASE("a row whose inputs give no finite attention is counted and compared w
     // Logits that are not finite leave no lse either.
     capture = rows_of_means(k_mean_out, k_mean_lse);
     capture.k = tensors::view({bad, 1.0, 1.0, 1.0}, 2, 2, 1);
-    CHECK(collect_errors(problem_of(capture), capture)->reference_not_finite == 2);
+    CHECK(collect_errors(problem_of_means(capture), capture)->reference_not_finite == 2);
   }
 }
 
@@ -217,7 +217,7 @@ TEST_CASE("a row of zeros that should be is infinitely far off when it holds a n
 TEST_CASE("an output that was not captured has no errors", "[compare][capture_errors]") {
   auto capture = rows_of_means(k_mean_out, k_mean_lse);
   capture.out.reset();
-  const auto errors = collect_errors(problem_of(capture), capture);
+  const auto errors = collect_errors(problem_of_means(capture), capture);
   CHECK_FALSE(errors->out.present);
   CHECK(errors->out.error.empty());
   CHECK(errors->out.sums.count == 0);
@@ -225,13 +225,13 @@ TEST_CASE("an output that was not captured has no errors", "[compare][capture_er
   CHECK(errors->lse.error.size() == 6);
   capture = rows_of_means(k_mean_out, k_mean_lse);
   capture.lse.reset();
-  CHECK(collect_errors(problem_of(capture), capture)->lse.error.empty());
+  CHECK(collect_errors(problem_of_means(capture), capture)->lse.error.empty());
 }
 
 TEST_CASE("progress ends at the number of logits of the chosen heads and rows",
           "[compare][capture_errors]") {
   const auto capture = rows_of_means(k_mean_out, k_mean_lse);
-  auto problem = problem_of(capture);
+  auto problem = problem_of_means(capture);
   const auto last_of = [&] {
     std::pair<std::size_t, std::size_t> last;
     REQUIRE(collect_errors(problem, capture, [&](std::size_t done, std::size_t total) {
@@ -251,7 +251,7 @@ TEST_CASE("progress ends at the number of logits of the chosen heads and rows",
 
 TEST_CASE("a problem that is not valid is not computed", "[compare][capture_errors]") {
   const auto capture = rows_of_means(k_mean_out, k_mean_lse);
-  auto problem = problem_of(capture);
+  auto problem = problem_of_means(capture);
   problem.softmax_scale = std::nan("");
   CHECK_FALSE(collect_errors(problem, capture).has_value());
 }

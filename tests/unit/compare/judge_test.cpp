@@ -592,11 +592,11 @@ TEST_CASE(
     "[judge]") {
   kernel::Run run = kernel::inputs({24, 24, 1, 16, 8, 16}, 2.0);
   kernel::attend(run, {kernel::k_scale});
-  SECTION("an infinite value of the last key") {
-    run.v.back() = std::numeric_limits<double>::infinity();
+  SECTION("an infinite query of one row") {
+    run.q.back() = std::numeric_limits<double>::infinity();
     const Judgement judgement = judged(run);
     REQUIRE(judgement.reasons.size() == 1);
-    CHECK(judgement.reasons[0].find("no finite attention for") != std::string::npos);
+    CHECK(judgement.reasons[0].find("no finite attention for 1 rows") != std::string::npos);
     CHECK(judgement.verdict == Verdict::inconclusive);
     CHECK(judgement.advice.size() == 1);
     CHECK_FALSE(judgement.fit.has_value());

@@ -27,11 +27,11 @@ LevelResult failing(Level level, double out_bulk, double lse_bulk = 0.0) {
   return result;
 }
 
-double above(double x) {
+double just_above(double x) {
   return std::nextafter(x, k_infinity);
 }
 
-double below(double x) {
+double just_below(double x) {
   return std::nextafter(x, 0.0);
 }
 
@@ -57,7 +57,7 @@ TEST_CASE("lse alone is near to every level whose lse has no smaller errors",
   const EvidenceOf lse(false, true);
   CHECK(lse.distance(passing(Level::eager, 9.0, 0.0)) == 0.0);
   CHECK(lse.distance(passing(Level::eager, 9.0, 1.5)) == 0.0);
-  CHECK(lse.distance(passing(Level::eager, 9.0, above(1.5))) == k_infinity);
+  CHECK(lse.distance(passing(Level::eager, 9.0, just_above(1.5))) == k_infinity);
   CHECK(lse.nearest({passing(Level::exact, 0.0, 1.0), passing(Level::eager, 0.0, 1.0)})
         == Level::exact);
   CHECK(lse.nearest({failing(Level::exact, 0.0, 1.0), passing(Level::eager, 0.0, 1.0)})
@@ -71,19 +71,19 @@ TEST_CASE("the distance from a level is the logarithm of the errors over its flo
   for (const Level level : {Level::exact, Level::flash, Level::rounded_query}) {
     CHECK(out.distance(passing(level, 1.0)) == 0.0);
     CHECK(out.distance(passing(level, 1.5)) == Approx(std::log(1.5)));
-    CHECK(out.distance(passing(level, above(1.5))) == k_infinity);
+    CHECK(out.distance(passing(level, just_above(1.5))) == k_infinity);
     CHECK(out.distance(passing(level, 0.4)) == Approx(std::log(2.5)));
   }
-  CHECK(out.distance(passing(Level::exact, below(0.4))) == 0.0);
-  CHECK(out.distance(passing(Level::flash, below(0.4))) == k_infinity);
-  CHECK(out.distance(passing(Level::rounded_query, below(0.4), 1.0)) == k_infinity);
+  CHECK(out.distance(passing(Level::exact, just_below(0.4))) == 0.0);
+  CHECK(out.distance(passing(Level::flash, just_below(0.4))) == k_infinity);
+  CHECK(out.distance(passing(Level::rounded_query, just_below(0.4), 1.0)) == k_infinity);
 }
 
 TEST_CASE("an lse may show rounded logits that out does not show", "[compare][nearest_level]") {
   const EvidenceOf both(true, true);
   CHECK(both.distance(passing(Level::rounded_query, 0.1, 1.0)) == Approx(std::log(2.5)));
   CHECK(both.distance(passing(Level::rounded_query, 0.1, 1.5)) == Approx(std::log(2.5)));
-  CHECK(both.distance(passing(Level::rounded_query, 0.1, above(1.5))) == k_infinity);
+  CHECK(both.distance(passing(Level::rounded_query, 0.1, just_above(1.5))) == k_infinity);
   CHECK(both.distance(passing(Level::flash, 0.1, 1.0)) == k_infinity);
   CHECK(both.distance(passing(Level::exact, 0.1, 1.0)) == 0.0);
 }
@@ -93,11 +93,11 @@ TEST_CASE("an lse of whole logits contradicts levels that round them: 0.4 of the
           "[compare][nearest_level]") {
   const EvidenceOf many(true, true, 64);
   CHECK(many.distance(passing(Level::rounded_logits, 1.0, 0.4)) == 0.0);
-  CHECK(many.distance(passing(Level::rounded_logits, 1.0, below(0.4))) == k_infinity);
+  CHECK(many.distance(passing(Level::rounded_logits, 1.0, just_below(0.4))) == k_infinity);
   CHECK(many.distance(passing(Level::flash, 1.0, 0.0)) == 0.0);
   const EvidenceOf few(true, true, 63);
   CHECK(few.distance(passing(Level::rounded_logits, 1.0, 0.02)) == 0.0);
-  CHECK(few.distance(passing(Level::rounded_logits, 1.0, below(0.02))) == k_infinity);
+  CHECK(few.distance(passing(Level::rounded_logits, 1.0, just_below(0.02))) == k_infinity);
   const EvidenceOf none(true, false);
   CHECK(none.distance(passing(Level::rounded_logits, 1.0, 0.0)) == 0.0);
 }
