@@ -109,14 +109,11 @@ private:
     } else {
       m_errors.out.error[slot] = error.sums.error_squared > 0.0 ? k_infinity : 0.0;
     }
-    if (error.worst_column >= 0) {
-      const double rms = std::sqrt(squared / static_cast<double>(got.size()));
-      error.sums.max_rel = error.sums.max_abs == 0.0
-                               ? 0.0
-                               : error.sums.max_abs / std::max(std::abs(error.worst_expected), rms);
-      totals.worst_out.add(
-          {{row, head, error.worst_column}, error.worst_got, error.worst_expected});
-    }
+    const double rms = std::sqrt(squared / static_cast<double>(got.size()));
+    error.sums.max_rel = error.sums.max_abs == 0.0
+                             ? 0.0
+                             : error.sums.max_abs / std::max(std::abs(error.worst_expected), rms);
+    totals.worst_out.add({{row, head, error.worst_column}, error.worst_got, error.worst_expected});
     totals.out += error.sums;
   }
 
@@ -126,10 +123,8 @@ private:
     error.add(0, got, expected);
     m_errors.lse.error[slot] = error.sums.finite() ? std::abs(got - expected) : k_infinity;
     m_errors.lse.bias[slot] = error.sums.finite() ? got - expected : 0.0;
-    if (error.worst_column >= 0) {
-      error.sums.max_rel = error.sums.max_abs / std::max(std::abs(expected), 1.0);
-      totals.worst_lse.add({{row, head, 0}, got, expected});
-    }
+    error.sums.max_rel = error.sums.max_abs / std::max(std::abs(expected), 1.0);
+    totals.worst_lse.add({{row, head, 0}, got, expected});
     totals.lse += error.sums;
   }
 

@@ -27,7 +27,7 @@ PositionBuckets::PositionBuckets(const reference::Problem& problem) : m_problem(
     first = 1;
     --buckets;
   }
-  const std::int64_t width = std::max<std::int64_t>(1, (m_last - first + buckets) / buckets);
+  const std::int64_t width = (m_last - first + buckets) / buckets; // at least 1 if any are left
   for (std::int64_t begin = first; begin <= m_last; begin += width) {
     m_first.push_back(begin);
   }

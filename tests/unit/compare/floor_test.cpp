@@ -80,6 +80,7 @@ TEST_CASE("a row whose exact out vanishes has no floor of out", "[floor]") {
   const auto floors =
       floors_of(logits_and_values({1.0, 0.0}, {0.0}, 1), Level::flash, k_exact_output_of_bf16);
   CHECK(floors[0].out == 0.0);
+  CHECK(floors[0].bias == 0.0);
   CHECK(floors[0].lse > 0.0);
 }
 
@@ -230,5 +231,22 @@ TEST_CASE("floors of several levels at once are those of one level after the oth
       CHECK(together[level][i].bias == Approx(alone[i].bias).epsilon(1e-9).margin(1e-15));
     }
     CHECK((levels[level] == Level::exact || alone[20].out > 1e-5));
+  }
+}
+
+TEST_CASE("levels that round the keys made of a latent are not taken for those that do not",
+          "[compare][floor]") {
+  // (1 + 2^-7)², of which bf16 keeps 1 + 2^-6; the query is rounded at neither level.
+  const double x = 1.0 + 0x1p-7;
+  const auto problem = latent_of_rank_one(reference::Form::latent, {x}, 1.0, x, 2.0 * x);
+  const auto samples = sample_logits(problem, sample_rows(problem, 100));
+  const double noise = k_sum_noise * (1.5 + x * x);
+  const double key = rounding_spread(Rounding::bf16) * std::hypot(1.0 + 0x1p-6, 0.5);
+  for (const bool exact_first : {true, false}) {
+    const std::vector<Level> levels = exact_first ? std::vector{Level::exact, Level::flash}
+                                                  : std::vector{Level::flash, Level::exact};
+    const auto floors = simulate_floors(problem, samples, levels, k_exact_output_of_bf16);
+    CHECK(floors[exact_first ? 0 : 1][0].lse == Approx(noise).epsilon(1e-9));
+    CHECK(floors[exact_first ? 1 : 0][0].lse == Approx(key).epsilon(1e-9));
   }
 }

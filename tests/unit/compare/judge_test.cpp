@@ -506,3 +506,132 @@ TEST_CASE("small logits in bf16, which out hardly shows, are healthy by their ls
     CHECK(changes_lse(judgement.level));
   }
 }
+
+TEST_CASE("a wrong scale in a kernel that cuts probabilities is a mismatch at the level of the cut",
+          "[judge]") {
+  // At its own scale the capture is one of cut probabilities; at 1.005 of it no level passes but
+  // one that rounds more.
+  kernel::Run run = kernel::inputs({8, 40, 1, 16, 8, 8}, 4.0, 511);
+  kernel::Kernel cut{0.995 * kernel::k_scale};
+  cut.probability = kernel::cut_to_bf16;
+  kernel::attend(run, cut);
+  const Judgement judgement = judged(run);
+  CHECK(judgement.verdict == Verdict::mismatch);
+  CHECK(judgement.level == Level::flash_cut);
+  CHECK_FALSE(judgement.reasons.empty());
+}
+
+TEST_CASE("a scale fitted to an lse of float32 is uncertain by what float32 does to all rows alike",
+          "[judge]") {
+  kernel::Run run = kernel::inputs({24, 24, 1, 16, 8, 16}, 1.0);
+  kernel::Kernel whole{kernel::k_scale};
+  whole.probability = kernel::exact;
+  whole.output = kernel::to_f32;
+  for (const bool single : {true, false}) {
+    whole.lse = single ? kernel::to_f32 : kernel::exact;
+    kernel::attend(run, whole);
+    const auto capture = run.capture();
+    const auto problem =
+        reference::make_problem(capture, reference::Form::expanded, kernel::k_scale, 8);
+    const auto plain =
+        fit_scale_from_lse(*problem, capture, sample_logits(*problem, sample_rows(*problem, 100)));
+    const Judgement judgement = judged(run);
+    REQUIRE(judgement.fit.has_value());
+    CHECK(judgement.fit->from == "lse");
+    CHECK(judgement.fit->standard_error
+          == Approx(std::hypot(plain->standard_error, single ? 1e-6 * kernel::k_scale : 0.0))
+                 .epsilon(1e-6));
+  }
+}
+
+TEST_CASE("a scale fitted to few rows of out is as uncertain as a healthy kernel's columns let it "
+          "be",
+          "[judge]") {
+  // The very reference: what is left of the error is a healthy kernel's noise of one of 16 columns,
+  // over the root of what the rows tell.
+  kernel::Run run = kernel::inputs({6, 6, 1, 16, 8, 16}, 0.3);
+  kernel::Kernel whole{kernel::k_scale};
+  whole.probability = kernel::exact;
+  whole.output = kernel::exact;
+  kernel::attend(run, whole);
+  run.lse.clear();
+  const auto capture = run.capture();
+  const auto problem =
+      reference::make_problem(capture, reference::Form::expanded, kernel::k_scale, 8);
+  const auto samples = sample_logits(*problem, sample_rows(*problem, 100));
+  const Judgement judgement = judged(run);
+  CHECK(judgement.level == Level::exact);
+  double squared = 0.0;
+  const auto floors = simulate_floors(*problem, samples, {Level::exact}, judgement.dtypes);
+  for (const RowFloor& floor : floors.front()) {
+    squared += floor.out * floor.out;
+  }
+  const double noise = std::sqrt(squared / static_cast<double>(samples.size()) / 16.0);
+  REQUIRE(judgement.fit_from_out.has_value());
+  CHECK(judgement.fit_from_out->standard_error
+        == Approx(kernel::k_scale * noise / std::sqrt(judgement.fit_from_out->information))
+               .epsilon(1e-6));
+}
+
+TEST_CASE("rivals are met where out or lse is there to tell them", "[judge]") {
+  const std::vector<Rival> rivals = {{"scale.latent_width", 1.0 / 24}};
+  kernel::Run run = kernel::inputs({24, 24, 1, 16, 8, 16}, 2.0);
+  kernel::attend(run, {kernel::k_scale});
+  kernel::Run out = run;
+  out.lse.clear();
+  CHECK(judged(out, kernel::k_scale, rivals).rivals.size() == 1);
+  kernel::Run lse = run;
+  lse.out.clear();
+  CHECK(judged(lse, kernel::k_scale, rivals).rivals.size() == 1);
+  out.out.clear();
+  CHECK(judged(out, kernel::k_scale, rivals).rivals.empty());
+}
+
+TEST_CASE(
+    "captures whose inputs are not finite, or whose rows see no key, are held against nothing",
+    "[judge]") {
+  kernel::Run run = kernel::inputs({24, 24, 1, 16, 8, 16}, 2.0);
+  kernel::attend(run, {kernel::k_scale});
+  SECTION("an infinite query of one row") {
+    run.q.back() = std::numeric_limits<double>::infinity();
+    const Judgement judgement = judged(run);
+    REQUIRE(judgement.reasons.size() == 1);
+    CHECK(judgement.reasons[0].find("no finite attention for 1 rows") != std::string::npos);
+    CHECK(judgement.verdict == Verdict::inconclusive);
+    CHECK(judgement.advice.size() == 1);
+    CHECK_FALSE(judgement.fit.has_value());
+    for (const TensorComparison& tensor : judgement.tensors) {
+      CHECK(tensor.by_head.empty());
+    }
+  }
+  SECTION("rows before the first key") {
+    run.shape.keys = 4;
+    run.k.resize(4 * 24);
+    run.v.resize(4 * 16);
+    const auto capture = run.capture();
+    auto problem = *reference::make_problem(capture, reference::Form::expanded, kernel::k_scale, 8);
+    problem.rows = {0, 1, 2}; // the first to see a key is row 20
+    const auto judgement = judge(problem, capture);
+    REQUIRE(judgement.has_value());
+    CHECK(judgement->verdict == Verdict::inconclusive);
+    CHECK(judgement->reasons == std::vector<std::string>{"no query row of the capture sees a key"});
+    CHECK(judgement->advice == std::vector<std::string>{"save rows that see keys"});
+    CHECK(judgement->tensors[0].by_head.empty());
+    CHECK(judgement->tensors[1].by_head.empty());
+  }
+}
+
+TEST_CASE("the ratio of a fit is over the scale that was asked for, where a kernel rounded it",
+          "[judge]") {
+  kernel::Run run = kernel::inputs({32, 32, 1, 32, 16, 16}, 2.0);
+  const double rounded = kernel::to_bf16(kernel::k_scale);
+  kernel::attend(run, eager(rounded));
+  const Judgement judgement = judged(run);
+  CHECK(judgement.verdict == Verdict::match);
+  REQUIRE(judgement.notes.size() == 2);
+  CHECK(judgement.notes[1].find("the scale itself was rounded to") == 0);
+  REQUIRE(judgement.fit.has_value());
+  CHECK(judgement.fit->ratio
+        == Approx(judgement.fit->softmax_scale / kernel::k_scale).epsilon(1e-12));
+  CHECK(std::abs(judgement.fit->ratio - 1.0) > 2e-3);
+}
