@@ -19,7 +19,7 @@ ErrorSums sums_of(const std::vector<double>& got, const std::vector<double>& exp
 
 } // namespace
 
-TEST_CASE("calc_diff is DeepGEMM's formula", "[compare]") {
+TEST_CASE("calc_diff is DeepGEMM's formula", "[compare][metrics]") {
   // 1 - 2·(1·2 + 2·2) / (1 + 4 + 4 + 4) = 1 - 12/13.
   CHECK(sums_of({1.0, 2.0}, {2.0, 2.0}).calc_diff() == Approx(1.0 / 13.0).epsilon(1e-15));
   CHECK(sums_of({1.0, 2.0}, {2.0, 2.0}).relative_rms()
@@ -27,13 +27,13 @@ TEST_CASE("calc_diff is DeepGEMM's formula", "[compare]") {
   CHECK(sums_of({1.5, -2.0}, {1.5, -2.0}).calc_diff() == 0.0);
 }
 
-TEST_CASE("a zero reference gives no NaN that a comparison would pass", "[compare]") {
+TEST_CASE("a zero reference gives no NaN that a comparison would pass", "[compare][metrics]") {
   CHECK(sums_of({0.0, 0.0}, {0.0, 0.0}).calc_diff() == 0.0);
   CHECK(sums_of({0.0, 0.1}, {0.0, 0.0}).calc_diff() == 1.0);
   CHECK(std::isinf(sums_of({0.0, 0.1}, {0.0, 0.0}).relative_rms()));
 }
 
-TEST_CASE("NaN and infinities are counted and are the worst elements", "[compare]") {
+TEST_CASE("NaN and infinities are counted and are the worst elements", "[compare][metrics]") {
   const double infinity = std::numeric_limits<double>::infinity();
   const ErrorSums sums = sums_of({std::nan(""), infinity, -infinity, 1.0}, {1.0, 1.0, 1.0, 1.0});
   CHECK(sums.nan == 1);
@@ -51,7 +51,7 @@ TEST_CASE("NaN and infinities are counted and are the worst elements", "[compare
   CHECK(worst.elements[2].index[1] == 0);
 }
 
-TEST_CASE("worst elements keep ten and do not depend on the order", "[compare]") {
+TEST_CASE("worst elements keep ten and do not depend on the order", "[compare][metrics]") {
   WorstElements forwards;
   WorstElements backwards;
   for (int i = 0; i < 40; ++i) {
@@ -65,7 +65,7 @@ TEST_CASE("worst elements keep ten and do not depend on the order", "[compare]")
   CHECK(forwards.elements[0].index[0] == 6);
 }
 
-TEST_CASE("an infinity where it is expected is right", "[compare]") {
+TEST_CASE("an infinity where it is expected is right", "[compare][metrics]") {
   const double infinity = std::numeric_limits<double>::infinity();
   const ErrorSums sums = sums_of({infinity, -infinity, 1.0}, {infinity, -infinity, 1.0});
   CHECK(sums.finite());
@@ -74,7 +74,7 @@ TEST_CASE("an infinity where it is expected is right", "[compare]") {
   CHECK(sums_of({infinity}, {-infinity}).inf == 1);
 }
 
-TEST_CASE("sums of two rows keep the largest errors and add the rest", "[compare]") {
+TEST_CASE("sums of two rows keep the largest errors and add the rest", "[compare][metrics]") {
   ErrorSums sums = sums_of({1.5, 2.0}, {1.0, 2.0});
   sums.max_rel = 0.25;
   ErrorSums other = sums_of({3.0, std::nan("")}, {3.25, 1.0});
@@ -92,7 +92,7 @@ TEST_CASE("sums of two rows keep the largest errors and add the rest", "[compare
   }
 }
 
-TEST_CASE("an element that is right is not among the worst", "[compare]") {
+TEST_CASE("an element that is right is not among the worst", "[compare][metrics]") {
   WorstElements worst;
   worst.add({{0, 0, 0}, 1.0, 1.0});
   CHECK(worst.elements.empty());
