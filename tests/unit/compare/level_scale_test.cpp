@@ -162,6 +162,28 @@ TEST_CASE("a scale is the first reason where it leaves what a healthy row has",
   CHECK(reasons(4.01).size() == 3);
 }
 
+TEST_CASE("a scale that is off by exactly what is allowed is no fault", "[compare][level_test]") {
+  // Cut probabilities of bf16 allow the scale half of 2^-8, and no floor adds to it.
+  RowsOfOneKey rows = even_rows(1, 20, 0.0);
+  rows.dtypes = {Dtype::bf16, Dtype::bf16};
+  rows.without_errors(rows.errors.out);
+  rows.out_fit = fit_at(1.0 + 0x1p-9, k_out_information);
+  rows.out_fit->standard_error = 0.0;
+  CHECK(rows.tested(Level::flash_cut).passed());
+  rows.out_fit->ratio += 0x1p-52;
+  CHECK(!rows.tested(Level::flash_cut).passed());
+}
+
+TEST_CASE("a scale that leaves exactly four floors explains nothing", "[compare][level_test]") {
+  RowsOfOneKey rows = even_rows(1, 16, 0x1p-7);
+  rows.without_errors(rows.errors.out).error.assign(16, 0.5);
+  rows.out_fit = fit_at(2.0, k_out_information);
+  rows.out_fit->residual = 4.0 * 0x1p-7;
+  CHECK(!any_starts_with(rows.tested().out.reasons, "the softmax scale"));
+  rows.out_fit->residual = 3.99 * 0x1p-7;
+  CHECK(any_starts_with(rows.tested().out.reasons, "the softmax scale"));
+}
+
 TEST_CASE("the reason says the scale, by how much and how surely it differs",
           "[compare][level_test]") {
   RowsOfOneKey rows = even_rows(1, 20, k_fit_floor);
