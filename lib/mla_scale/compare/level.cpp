@@ -18,7 +18,7 @@ struct LevelRow {
   std::string_view description;
 };
 
-constexpr std::array<LevelRow, 10> k_levels = {{
+constexpr auto k_levels = std::to_array<LevelRow>({
     {Level::exact, "exact", "float32 inside, only the output is rounded"},
     {Level::tf32, "tf32", "TF32 tensor cores: inputs and probabilities rounded to 10 bits"},
     {Level::tf32_cut, "tf32_cut", "TF32 tensor cores: inputs and probabilities cut to 10 bits"},
@@ -30,29 +30,28 @@ constexpr std::array<LevelRow, 10> k_levels = {{
     {Level::fp8, "fp8", "probabilities rounded to e4m3 before P·V"},
     {Level::rounded_logits, "rounded_logits", "logits rounded to the dtype once"},
     {Level::eager, "eager", "logits rounded to the dtype before and after the scale"},
-}};
+});
 
-/// A binary format: bits after the leading one, exponent of the smallest normal number, and the
-/// largest finite number.
+/// A binary format: bits after the leading one, the smallest normal and the largest finite number.
 struct Format {
   Rounding rounding;
   int fraction_bits;
-  int smallest_exponent;
+  double smallest;
   double largest;
   bool saturates;
 };
 
-constexpr std::array<Format, 9> k_formats = {{
-    {Rounding::f32, 23, -126, 3.4028234663852886e38, false},
-    {Rounding::tf32, 10, -126, 3.4011621342146535e38, false},
-    {Rounding::tf32_cut, 10, -126, 3.4011621342146535e38, false},
-    {Rounding::bf16, 7, -126, 3.3895313892515355e38, false},
-    {Rounding::bf16_cut, 7, -126, 3.3895313892515355e38, false},
-    {Rounding::f16, 10, -14, 65504.0, false},
-    {Rounding::f16_cut, 10, -14, 65504.0, false},
-    {Rounding::e4m3, 3, -6, 448.0, true},
-    {Rounding::e5m2, 2, -14, 57344.0, false},
-}};
+constexpr auto k_formats = std::to_array<Format>({
+    {Rounding::f32, 23, 0x1p-126, 3.4028234663852886e38, false},
+    {Rounding::tf32, 10, 0x1p-126, 3.4011621342146535e38, false},
+    {Rounding::tf32_cut, 10, 0x1p-126, 3.4011621342146535e38, false},
+    {Rounding::bf16, 7, 0x1p-126, 3.3895313892515355e38, false},
+    {Rounding::bf16_cut, 7, 0x1p-126, 3.3895313892515355e38, false},
+    {Rounding::f16, 10, 0x1p-14, 65504.0, false},
+    {Rounding::f16_cut, 10, 0x1p-14, 65504.0, false},
+    {Rounding::e4m3, 3, 0x1p-6, 448.0, true},
+    {Rounding::e5m2, 2, 0x1p-14, 57344.0, false},
+});
 
 const Format* find_format(Rounding rounding) {
   for (const Format& format : k_formats) {
@@ -110,20 +109,19 @@ Rounding rounding_of(Dtype dtype) {
 
 double round_to(Rounding rounding, double value) {
   const Format* format = find_format(rounding);
-  if (format == nullptr || value == 0.0 || !std::isfinite(value)) {
+  if (format == nullptr || !std::isfinite(value)) {
     return value;
   }
-  const auto bits = std::bit_cast<std::uint64_t>(value);
-  const int exponent = static_cast<int>((bits >> 52U) & 0x7FFU) - 1023;
   double rounded = 0.0;
-  if (exponent >= format->smallest_exponent) {
+  if (std::abs(value) >= format->smallest) {
+    const auto bits = std::bit_cast<std::uint64_t>(value);
     // Adding half of the last kept bit, less one when that bit is 0, carries into the exponent too.
     const auto dropped = static_cast<unsigned>(52 - format->fraction_bits);
     const std::uint64_t half =
         cuts(rounding) ? 0 : (std::uint64_t{1} << (dropped - 1U)) - 1U + ((bits >> dropped) & 1U);
     rounded = std::bit_cast<double>(((bits + half) >> dropped) << dropped);
   } else {
-    const double step = std::ldexp(1.0, format->smallest_exponent - format->fraction_bits);
+    const double step = std::ldexp(format->smallest, -format->fraction_bits);
     const double steps = value / step;
     rounded = (cuts(rounding) ? std::trunc(steps) : std::nearbyint(steps)) * step;
   }

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 namespace mla_scale::compare {
 namespace {
@@ -48,11 +49,9 @@ double mean_of(const std::vector<double>& values) {
   return values.empty() ? 0.0 : sum / static_cast<double>(values.size());
 }
 
+/// Infinite where nothing may be off and something is.
 double ratio_of(double error, double floor) {
-  if (error == 0.0) {
-    return 0.0;
-  }
-  return floor > 0.0 ? error / floor : k_infinity;
+  return error == 0.0 ? 0.0 : error / floor;
 }
 
 /// Root mean square of what was added.
@@ -91,39 +90,64 @@ double root_mean_square(const std::vector<double>& values) {
 /// One tensor (out or lse) under the tests of one level.
 class TensorTest {
 public:
+  /// `bias`: what rounding probabilities may do to all rows alike; `expected_bias`: what it does.
   TensorTest(const Evidence& evidence, const TensorErrors& errors,
-             const std::vector<double>& floors, TensorComparison& result, bool is_lse)
-      : m_evidence(evidence), m_errors(errors), m_floors(floors), m_result(result),
-        m_is_lse(is_lse), m_heads(evidence.errors.heads.size()),
-        m_rows(evidence.errors.rows.size()), m_buckets(evidence.buckets.count()),
-        m_cell_floor(m_heads * m_buckets), m_cell_error(m_heads * m_buckets),
-        m_bad_cell(m_heads * m_buckets, false) {}
+             const std::vector<double>& floors, bool is_lse, Level level, double bias,
+             double expected_bias, TensorComparison& result)
+      : m_evidence(evidence), m_errors(errors), m_floors(floors), m_is_lse(is_lse), m_level(level),
+        m_bias(bias), m_expected_bias(expected_bias), m_result(result),
+        m_heads(evidence.errors.heads.size()), m_rows(evidence.errors.rows.size()),
+        m_buckets(evidence.buckets.count()), m_cell_floor(m_heads * m_buckets),
+        m_cell_error(m_heads * m_buckets), m_bad_cell(m_heads * m_buckets, false) {}
 
-  void run(Level level, const RoundingBias& bias, double expected_bias) {
-    m_level = level;
-    m_bias = bias.gain;
-    m_expected_bias = expected_bias;
+  void run() {
     collect_floors();
-    collect_errors();
+    each_row([&](const ErrorOfRow& row) { m_cell_error[row.cell].add(row.error); });
     test_rows();
     test_groups();
     test_bias();
   }
 
 private:
+  struct ErrorOfRow {
+    HeadRow row;
+    std::size_t cell;
+    double error;
+    double floor;
+  };
+
   [[nodiscard]] std::size_t cell(std::size_t head, std::size_t bucket) const {
     return head * m_buckets + bucket;
   }
+  /// Every row that sees a key, head after head.
+  template <typename Body>
+  void each_row(const Body& body) const {
+    for (std::size_t h = 0; h < m_heads; ++h) {
+      for (std::size_t r = 0; r < m_rows; ++r) {
+        if (const double error = m_errors.error[m_evidence.errors.slot(h, r)]; error >= 0.0) {
+          const std::int64_t row = m_evidence.errors.rows[r];
+          const std::size_t bucket = m_evidence.buckets.bucket_of(row);
+          body(ErrorOfRow{{m_evidence.errors.heads[h], row},
+                          cell(h, bucket),
+                          error,
+                          m_floor_of[cell(h, bucket)]});
+        }
+      }
+    }
+  }
 
   void collect_floors();
-  void collect_errors();
   void test_rows();
+  void take_own_floors(std::vector<ErrorOfRow>& suspects) const;
   void test_groups();
   void test_bias();
   [[nodiscard]] double row_ratio() const {
     return m_is_lse && changes_lse(m_level) ? k_lse_row_ratio : k_row_ratio;
   }
-  /// What rounding probabilities may do to all rows alike; to lse where they are what is summed.
+  [[nodiscard]] bool is_bad(const ErrorOfRow& row) const {
+    return row.error > row_ratio() * row.floor + bias();
+  }
+  /// The bias; of lse where probabilities are what is summed.
   [[nodiscard]] double bias() const {
     return !m_is_lse || m_level == Level::rounded_sum ? m_bias : 0.0;
   }
@@ -135,20 +159,19 @@ private:
   const Evidence& m_evidence;
   const TensorErrors& m_errors;
   const std::vector<double>& m_floors; // of the evidence's samples
-  TensorComparison& m_result;
   bool m_is_lse;
-  Level m_level = Level::exact;
-  double m_expected_bias = 0.0;
-  double m_bias = 0.0; // of RoundingBias
+  Level m_level;
+  double m_bias;
+  double m_expected_bias;
+  TensorComparison& m_result;
   std::size_t m_heads;
   std::size_t m_rows;
   std::size_t m_buckets;
   std::vector<MeanSquare> m_cell_floor;
   std::vector<MeanSquare> m_cell_error;
   std::vector<bool> m_bad_cell;
-  std::vector<std::size_t> m_row_head; // place of the head of each sample
-  std::vector<std::size_t> m_row_bucket;
   MeanSquare m_floor;
+  std::vector<double> m_floor_of; // cells
 };
 
 void TensorTest::collect_floors() {
@@ -160,6 +183,11 @@ void TensorTest::collect_floors() {
     const std::size_t bucket = m_evidence.buckets.bucket_of(sample.row);
     m_cell_floor[cell(head, bucket)].add(m_floors[i]);
     m_floor.add(m_floors[i]);
+  }
+  for (std::size_t h = 0; h < m_heads; ++h) {
+    for (std::size_t b = 0; b < m_buckets; ++b) {
+      m_floor_of.push_back(floor_of(h, b));
+    }
   }
 }
 
@@ -181,56 +209,51 @@ double TensorTest::floor_of(std::size_t head, std::size_t bucket) const {
   return position.count > 0 ? std::max(here.root(), position.root()) : m_floor.root();
 }
 
-void TensorTest::collect_errors() {
-  for (std::size_t r = 0; r < m_rows; ++r) {
-    if (m_evidence.buckets.position_of(m_evidence.errors.rows[r]) < 0) {
-      continue;
-    }
-    const std::size_t bucket = m_evidence.buckets.bucket_of(m_evidence.errors.rows[r]);
-    for (std::size_t h = 0; h < m_heads; ++h) {
-      const double error = m_errors.error[m_evidence.errors.slot(h, r)];
-      if (error >= 0.0) {
-        m_cell_error[cell(h, bucket)].add(error);
-      }
-    }
-  }
-}
-
 void TensorTest::test_rows() {
-  struct Suspect {
-    std::size_t head;
-    std::size_t row;
-    double error;
-    double floor;
-  };
-  std::vector<Suspect> suspects;
-  for (std::size_t h = 0; h < m_heads; ++h) {
-    for (std::size_t r = 0; r < m_rows; ++r) {
-      const double error = m_errors.error[m_evidence.errors.slot(h, r)];
-      if (error <= 0.0) {
-        continue;
-      }
-      const double floor = floor_of(h, m_evidence.buckets.bucket_of(m_evidence.errors.rows[r]));
-      if (error > row_ratio() * floor + bias()) {
-        suspects.push_back({h, r, error, floor});
-      }
+  std::vector<ErrorOfRow> bad;
+  each_row([&](const ErrorOfRow& row) {
+    if (is_bad(row)) {
+      bad.push_back(row);
     }
-  }
-  if (suspects.empty()) {
+  });
+  if (bad.empty()) {
     return;
   }
-  // Rows whose output nearly cancels have a floor of their own.
-  std::stable_sort(suspects.begin(), suspects.end(), [](const Suspect& a, const Suspect& b) {
+  take_own_floors(bad);
+  std::erase_if(bad, [this](const ErrorOfRow& row) { return !is_bad(row); });
+  if (bad.empty()) {
+    return;
+  }
+  for (const ErrorOfRow& row : bad) {
+    m_bad_cell[row.cell] = true;
+  }
+  const auto worst =
+      std::max_element(bad.begin(), bad.end(), [](const ErrorOfRow& a, const ErrorOfRow& b) {
+        return a.error / a.floor < b.error / b.floor;
+      });
+  const double ratio = worst->error / worst->floor;
+  if (std::isfinite(ratio)) {
+    m_result.floor_ratio = ratio;
+  }
+  fail(fmt::format("{} of {} rows are off by more than {:g} floors; worst: row {} of head {}, {}",
+                   bad.size(), m_heads * m_rows, row_ratio(), worst->row.second, worst->row.first,
+                   std::isinf(worst->error) ? std::string("not finite")
+                                            : fmt::format("{:.3g} floors", ratio)));
+}
+
+/// Rows whose output nearly cancels have a floor of their own. Sorts them, the worst first.
+void TensorTest::take_own_floors(std::vector<ErrorOfRow>& suspects) const {
+  std::stable_sort(suspects.begin(), suspects.end(), [](const ErrorOfRow& a, const ErrorOfRow& b) {
     return a.error / a.floor > b.error / b.floor;
   });
   // Of a large capture that would mean to read it again: so many are wrong whatever their floor.
-  const bool hopeless =
-      suspects.size() > k_simulated_again && reference::is_large(m_evidence.problem);
-  const std::size_t again = hopeless ? 0 : std::min(suspects.size(), k_simulated_again);
+  if (suspects.size() > k_simulated_again && reference::is_large(m_evidence.problem)) {
+    return;
+  }
   std::vector<HeadRow> rows;
-  for (std::size_t i = 0; i < again; ++i) {
-    rows.emplace_back(m_evidence.errors.heads[suspects[i].head],
-                      m_evidence.errors.rows[suspects[i].row]);
+  for (const ErrorOfRow& suspect :
+       std::span(suspects).first(std::min(suspects.size(), k_simulated_again))) {
+    rows.push_back(suspect.row);
   }
   rows = within_memory(m_evidence.problem, std::move(rows));
   std::sort(rows.begin(), rows.end());
@@ -238,38 +261,12 @@ void TensorTest::test_rows() {
       simulate_floors(m_evidence.problem, sample_logits(m_evidence.problem, rows), {m_level},
                       m_evidence.dtypes)
           .front();
-  std::size_t bad = 0;
-  const Suspect* worst = nullptr;
-  double worst_ratio = 0.0;
-  for (std::size_t i = 0; i < suspects.size(); ++i) {
-    Suspect& suspect = suspects[i];
-    const HeadRow key = {m_evidence.errors.heads[suspect.head],
-                         m_evidence.errors.rows[suspect.row]};
-    if (const auto found = std::lower_bound(rows.begin(), rows.end(), key);
-        found != rows.end() && *found == key) {
+  for (ErrorOfRow& suspect : suspects) {
+    if (const auto found = std::lower_bound(rows.begin(), rows.end(), suspect.row);
+        found != rows.end() && *found == suspect.row) {
       const RowFloor& floor = own[static_cast<std::size_t>(found - rows.begin())];
       suspect.floor = std::max(suspect.floor, m_is_lse ? floor.lse : floor.out);
     }
-    const double ratio = ratio_of(suspect.error, suspect.floor);
-    if (suspect.error > row_ratio() * suspect.floor + bias()) {
-      bad += 1;
-      m_bad_cell[cell(suspect.head,
-                      m_evidence.buckets.bucket_of(m_evidence.errors.rows[suspect.row]))] = true;
-      if (ratio > worst_ratio) {
-        worst_ratio = ratio;
-        worst = &suspect;
-      }
-    }
-  }
-  if (worst != nullptr) {
-    if (std::isfinite(worst_ratio)) {
-      m_result.floor_ratio = std::max(m_result.floor_ratio, worst_ratio);
-    }
-    fail(fmt::format("{} of {} rows are off by more than {:g} floors; worst: row {} of head {}, {}",
-                     bad, m_heads * m_rows, row_ratio(), m_evidence.errors.rows[worst->row],
-                     m_evidence.errors.heads[worst->head],
-                     std::isinf(worst->error) ? std::string("not finite")
-                                              : fmt::format("{:.3g} floors", worst_ratio)));
   }
 }
 
@@ -279,8 +276,7 @@ GroupError TensorTest::group(const std::vector<std::size_t>& cells) const {
   GroupError result;
   for (const std::size_t c : cells) {
     error += m_cell_error[c];
-    const double floor = floor_of(c / m_buckets, c % m_buckets);
-    floor_squared += floor * floor * static_cast<double>(m_cell_error[c].count);
+    floor_squared += m_floor_of[c] * m_floor_of[c] * static_cast<double>(m_cell_error[c].count);
     result.bad = result.bad || m_bad_cell[c];
   }
   result.not_finite = error.not_finite;
@@ -414,8 +410,7 @@ void test_scale(const std::optional<ScaleFit>& fit, double expected, double allo
     return;
   }
   // A fit to few rows may leave next to no residual by luck: a healthy kernel's noise counts too.
-  const double noise =
-      floor / std::sqrt(static_cast<double>(width) * std::max(fit->information, 1e-300));
+  const double noise = floor / std::sqrt(static_cast<double>(width) * fit->information);
   const double own_error = fit->standard_error / std::abs(fit->softmax_scale);
   // What a scale explains to the last is no noise, whatever a kernel of this level may do.
   const bool explained =
@@ -454,9 +449,9 @@ double scale_allowance(Level level, const ComputeDtypes& dtypes, bool from_lse) 
   case Level::tf32_cut:
     return 2e-3; // operands cut, not rounded: twice 2^-11, all in one direction
   case Level::fp8:
-    return 5e-3;
+    break;
   }
-  return 0.0;
+  return 5e-3;
 }
 
 LevelResult test_level(const Evidence& evidence, Level level, const std::vector<RowFloor>& floors) {
@@ -498,16 +493,18 @@ LevelResult test_level(const Evidence& evidence, Level level, const std::vector<
                               2.0 * unit_roundoff(probability_rounding(level, evidence.dtypes)));
   if (evidence.errors.out.present) {
     result.out_bulk = ratio_of(median(out_errors), median(out_floors));
-    TensorTest(evidence, evidence.errors.out, out_floors, result.out, false)
-        .run(level, result.bias, level == Level::flash_cut ? mean_of(biases) : 0.0);
+    TensorTest(evidence, evidence.errors.out, out_floors, false, level, result.bias.gain,
+               level == Level::flash_cut ? mean_of(biases) : 0.0, result.out)
+        .run();
     test_scale(evidence.out_fit, scale, scale_allowance(level, evidence.dtypes, false),
                result.bias.scale, result.out_floor, root_mean_square(out_errors),
                evidence.problem.v_width(), true, result.out);
   }
   if (evidence.errors.lse.present) {
     result.lse_bulk = ratio_of(median(lse_errors), median(lse_floors));
-    TensorTest(evidence, evidence.errors.lse, lse_floors, result.lse, true)
-        .run(level, result.bias, 0.0);
+    TensorTest(evidence, evidence.errors.lse, lse_floors, true, level, result.bias.gain, 0.0,
+               result.lse)
+        .run();
     test_scale(evidence.lse_fit, scale, scale_allowance(level, evidence.dtypes, true), 0.0,
                result.lse_floor, root_mean_square(lse_errors), 1, level != Level::tf32_cut,
                result.lse); // cut operands shrink all logits alike

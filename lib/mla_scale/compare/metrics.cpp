@@ -3,16 +3,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace mla_scale::compare {
 namespace {
 
 /// |got - expected|; NaN and infinities are worse than any number.
 double magnitude(const ElementDifference& difference) {
-  const double error = std::abs(difference.got - difference.expected);
   if (difference.got == difference.expected) {
     return 0.0;
   }
+  const double error = std::abs(difference.got - difference.expected);
   return std::isnan(error) ? k_infinity : error;
 }
 
@@ -88,10 +89,9 @@ void RowError::add(std::int64_t column, double got, double expected) {
 
 void WorstElements::add(const ElementDifference& difference) {
   const auto before = [](const ElementDifference& a, const ElementDifference& b) {
-    return magnitude(a) != magnitude(b) ? magnitude(a) > magnitude(b) : a.index < b.index;
+    return std::pair(-magnitude(a), a.index) < std::pair(-magnitude(b), b.index);
   };
-  if (magnitude(difference) == 0.0
-      || (elements.size() == k_most && !before(difference, elements.back()))) {
+  if (magnitude(difference) == 0.0) {
     return;
   }
   elements.insert(std::upper_bound(elements.begin(), elements.end(), difference, before),

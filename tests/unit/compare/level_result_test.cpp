@@ -1,7 +1,7 @@
 // Errors made up row by row against floors that are known: rows that see one key have the floor
 // 2^-21 · (1 + |logit|) at level exact, the noise of float32 sums.
+#include "rows_of_one_key.hpp"
 #include "support/catch.hpp"
-#include "support/tensors.hpp"
 
 #include <mla_scale/compare/level_test.hpp>
 #include <mla_scale/core/number.hpp>
@@ -13,84 +13,16 @@
 
 using namespace mla_scale;
 using namespace mla_scale::compare;
-using tensor::Dtype;
+using namespace one_key;
 
 namespace {
 
 constexpr double k_floor = 0x1p-21; // of a row with the logit 0
 
-/// Rows of `logits`, the same in each head, that all see one key with the value (1, 1).
-struct RowsOfOneKey {
-  reference::Problem problem;
-  CaptureErrors errors;
-  std::vector<RowSample> samples;
-  std::vector<RowSpread> spreads;
-  ComputeDtypes dtypes = {Dtype::f32, Dtype::f64};
-  std::optional<ScaleFit> lse_fit;
-  std::optional<ScaleFit> out_fit;
-
-  RowsOfOneKey(std::int64_t heads, const std::vector<double>& logits, double value = 1.0) {
-    const std::int64_t rows = std::ssize(logits);
-    std::vector<double> queries;
-    for (const double logit : logits) {
-      queries.insert(queries.end(), static_cast<std::size_t>(heads), logit);
-    }
-    problem.q = tensors::view(queries, rows, heads, 1);
-    problem.k = tensors::view({1.0}, 1, 1, 1);
-    problem.v = tensors::view({value, value}, 1, 1, 2);
-    problem.sequences = {{0, rows, 0, 1}};
-    problem.softmax_scale = 1.0;
-    problem.causal = false;
-    problem.threads = 1;
-    errors.heads = problem.chosen_heads();
-    errors.rows = problem.chosen_rows();
-    errors.reference_lse.assign(errors.heads.size() * logits.size(), 0.0);
-    sample(heads, rows);
-  }
-
-  /// Floors come from the first heads and rows alone.
-  void sample(std::int64_t heads, std::int64_t rows) {
-    std::vector<HeadRow> chosen;
-    for (std::int64_t head = 0; head < heads; ++head) {
-      for (std::int64_t row = 0; row < rows; ++row) {
-        chosen.emplace_back(head, row);
-      }
-    }
-    samples = sample_logits(problem, chosen);
-  }
-
-  TensorErrors& without_errors(TensorErrors& tensor) const {
-    tensor.present = true;
-    tensor.error.assign(errors.reference_lse.size(), 0.0);
-    tensor.bias.assign(errors.reference_lse.size(), 0.0);
-    return tensor;
-  }
-
-  [[nodiscard]] LevelResult tested(Level level = Level::exact) const {
-    const PositionBuckets buckets(problem);
-    return test_level(
-        {problem, errors, buckets, samples, dtypes, Dtype::f64, lse_fit, out_fit, spreads}, level,
-        simulate_floors(problem, samples, {level}, dtypes).front());
-  }
-};
-
-ScaleFit fit_of_ratio(double ratio, double information) {
-  ScaleFit fit;
-  fit.softmax_scale = ratio;
-  fit.ratio = ratio;
-  fit.standard_error = 1e-9;
-  fit.converged = true;
-  fit.information = information;
-  fit.rows = 20;
-  return fit;
-}
-
-using Reasons = std::vector<std::string>;
-
 } // namespace
 
 TEST_CASE("a bad row is counted and named, and so are its head and its positions",
-          "[level_result]") {
+          "[compare][level_test]") {
   RowsOfOneKey rows(2, std::vector<double>(20, 0.0));
   TensorErrors& out = rows.without_errors(rows.errors.out);
   out.error[rows.errors.slot(0, 3)] = 5.0 * k_floor;
@@ -113,7 +45,7 @@ TEST_CASE("a bad row is counted and named, and so are its head and its positions
   CHECK(result.out_bulk == 0.0);
 }
 
-TEST_CASE("a row that is not finite is counted apart from the errors", "[level_result]") {
+TEST_CASE("a row that is not finite is counted apart from the errors", "[compare][level_test]") {
   RowsOfOneKey rows(2, std::vector<double>(20, 0.0));
   TensorErrors& out = rows.without_errors(rows.errors.out);
   out.error.assign(out.error.size(), k_floor);
@@ -131,7 +63,7 @@ TEST_CASE("a row that is not finite is counted apart from the errors", "[level_r
 }
 
 TEST_CASE("a head without samples takes the floors that its positions have in other heads",
-          "[level_result]") {
+          "[compare][level_test]") {
   // Logits 0 and 3 have the floors 1 and 4; only head 0 was sampled.
   RowsOfOneKey rows(2, {0.0, 3.0});
   rows.sample(1, 2);
@@ -145,7 +77,7 @@ TEST_CASE("a head without samples takes the floors that its positions have in ot
   CHECK(result.out.reasons.empty());
 }
 
-TEST_CASE("no error where nothing may be off is no fault", "[level_result]") {
+TEST_CASE("no error where nothing may be off is no fault", "[compare][level_test]") {
   RowsOfOneKey rows(1, {0.0, 0.0}, 0.0); // out vanishes: its floor is 0
   rows.without_errors(rows.errors.out);
   const LevelResult result = rows.tested();
@@ -160,7 +92,7 @@ TEST_CASE("no error where nothing may be off is no fault", "[level_result]") {
 }
 
 TEST_CASE("a row whose own floor is larger than the usual one is held against its own",
-          "[level_result]") {
+          "[compare][level_test]") {
   // 4 floors are usual; the logit 2 makes 3 of one.
   std::vector<double> logits(200, 0.0);
   logits[150] = 2.0;
@@ -190,7 +122,7 @@ TEST_CASE("a row whose own floor is larger than the usual one is held against it
   }
 }
 
-TEST_CASE("one head that leans is seen where others lean the other way", "[level_result]") {
+TEST_CASE("one head that leans is seen where others lean the other way", "[compare][level_test]") {
   RowsOfOneKey rows(3, std::vector<double>(20, 0.0));
   for (const bool is_lse : {false, true}) {
     TensorErrors& tensor = rows.without_errors(is_lse ? rows.errors.lse : rows.errors.out);
@@ -205,7 +137,8 @@ TEST_CASE("one head that leans is seen where others lean the other way", "[level
   CHECK(result.lse.reasons == Reasons{"on average of head 1 +0.000977 ± 0 off"});
 }
 
-TEST_CASE("a fitted scale is as uncertain as a healthy kernel's noise makes it", "[level_result]") {
+TEST_CASE("a fitted scale is as uncertain as a healthy kernel's noise makes it",
+          "[compare][level_test]") {
   // The noise of a scale is floor / sqrt(elements of a row · information): 3.4e-4 from two columns
   // of out and 4.8e-4 from lse. Six of it are allowed.
   RowsOfOneKey rows(1, std::vector<double>(20, 0.0));
@@ -225,7 +158,7 @@ TEST_CASE("a fitted scale is as uncertain as a healthy kernel's noise makes it",
   CHECK(reasons(0.999985, 0.999985, 1e3) == std::pair(std::size_t{0}, std::size_t{1}));
 }
 
-TEST_CASE("rows that are not finite do not enter the average", "[level_result]") {
+TEST_CASE("rows that are not finite do not enter the average", "[compare][level_test]") {
   RowsOfOneKey rows(1, std::vector<double>(80, 0.0));
   TensorErrors& out = rows.without_errors(rows.errors.out);
   out.error.assign(out.error.size(), k_floor);
@@ -242,7 +175,7 @@ TEST_CASE("rows that are not finite do not enter the average", "[level_result]")
 }
 
 TEST_CASE("a fit that is right to float32 explains no error, however little it leaves",
-          "[level_result]") {
+          "[compare][level_test]") {
   RowsOfOneKey rows(1, std::vector<double>(20, 0.0));
   TensorErrors& out = rows.without_errors(rows.errors.out);
   out.error.assign(out.error.size(), 0.5 * k_floor);
@@ -253,7 +186,7 @@ TEST_CASE("a fit that is right to float32 explains no error, however little it l
 }
 
 TEST_CASE("what probabilities may lean by is in lse only where they are what is summed",
-          "[level_result]") {
+          "[compare][level_test]") {
   RowsOfOneKey rows(1, std::vector<double>(20, 0.0));
   rows.dtypes = {Dtype::bf16, Dtype::f64};
   rows.spreads = {{0.0, 0.1, true, 1.0}};

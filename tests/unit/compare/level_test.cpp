@@ -10,7 +10,7 @@
 using namespace mla_scale;
 using namespace mla_scale::compare;
 
-TEST_CASE("numbers round to nearest, ties to even", "[compare]") {
+TEST_CASE("numbers round to nearest, ties to even", "[compare][level]") {
   // By hand: bf16 has 8 significant bits, so 1 + 2^-8 is a tie between 1 and 1 + 2^-7.
   CHECK(round_to(Rounding::bf16, 1.0 + 0x1p-8) == 1.0);
   CHECK(round_to(Rounding::bf16, 1.0 + 3 * 0x1p-8) == 1.0 + 0x1p-6);
@@ -27,7 +27,7 @@ TEST_CASE("numbers round to nearest, ties to even", "[compare]") {
   CHECK(round_to(Rounding::bf16, -1.99999) == -2.0);
 }
 
-TEST_CASE("small and large numbers round as the formats say", "[compare]") {
+TEST_CASE("small and large numbers round as the formats say", "[compare][level]") {
   // fp16: smallest subnormal 2^-24, largest 65504. e4m3fn: 2^-9 and 448, without infinities.
   CHECK(round_to(Rounding::f16, 0x1p-24) == 0x1p-24);
   CHECK(round_to(Rounding::f16, 0x1p-26) == 0.0);
@@ -41,13 +41,13 @@ TEST_CASE("small and large numbers round as the formats say", "[compare]") {
         == -std::numeric_limits<double>::infinity());
 }
 
-TEST_CASE("bf16 rounding agrees with rounding by bits", "[compare]") {
+TEST_CASE("bf16 rounding agrees with rounding by bits", "[compare][level]") {
   for (const double value : tensors::numbers(21, 1000, 37.0)) {
     CHECK(round_to(Rounding::bf16, value / 3) == kernel::to_bf16(value / 3));
   }
 }
 
-TEST_CASE("16-bit inputs may be computed eagerly and float32 inputs may not", "[compare]") {
+TEST_CASE("16-bit inputs may be computed eagerly and float32 inputs may not", "[compare][level]") {
   using tensor::Dtype;
   const auto bf16 = levels_for({Dtype::bf16, Dtype::bf16});
   CHECK(std::find(bf16.begin(), bf16.end(), Level::eager) != bf16.end());
@@ -55,7 +55,7 @@ TEST_CASE("16-bit inputs may be computed eagerly and float32 inputs may not", "[
   CHECK(f32 == std::vector<Level>{Level::exact, Level::tf32, Level::tf32_cut});
 }
 
-TEST_CASE("what is larger than a format's largest number becomes infinite", "[compare]") {
+TEST_CASE("what is larger than a format's largest number becomes infinite", "[compare][level]") {
   // Largest: e5m2 1.75 · 2^15, float32 and bf16 and TF32 (2 - one step) · 2^127, rounded from below
   // the next power of two.
   CHECK(round_to(Rounding::e5m2, 57344.0) == 57344.0);
@@ -72,21 +72,22 @@ TEST_CASE("what is larger than a format's largest number becomes infinite", "[co
   CHECK(round_to(Rounding::f32, largest) == largest);
 }
 
-TEST_CASE("below 2^-126 TF32 has steps of 2^-136, as float32 has of 2^-149", "[compare]") {
+TEST_CASE("below 2^-126 TF32 has steps of 2^-136, as float32 has of 2^-149", "[compare][level]") {
   CHECK(round_to(Rounding::tf32, 0x1.008p-127) == 0x1.008p-127);
   CHECK(round_to(Rounding::tf32, 0x1.004p-127) == 0x1p-127); // halfway, to even
   CHECK(round_to(Rounding::tf32_cut, 0x1.004p-127) == 0x1p-127);
   CHECK(round_to(Rounding::f32, 0x1.000001p-127) == 0x1p-127);
 }
 
-TEST_CASE("NaN, infinities and zeros stay what they are", "[compare]") {
+TEST_CASE("NaN, infinities and zeros stay what they are", "[compare][level]") {
   const double infinity = std::numeric_limits<double>::infinity();
   CHECK(round_to(Rounding::e4m3, infinity) == infinity);
   CHECK(std::isnan(round_to(Rounding::bf16_cut, std::bit_cast<double>(0x7FF0000000000001ULL))));
   CHECK(std::signbit(round_to(Rounding::f16, -0.0)));
 }
 
-TEST_CASE("a level allows the scale what its arithmetic takes, and not twice that", "[compare]") {
+TEST_CASE("a level allows the scale what its arithmetic takes, and not twice that",
+          "[compare][level_test]") {
   using tensor::Dtype;
   // Cutting both operands to 10 bits takes less than 2^-10 each; sums of some 14 bits about 2^-12.
   const double tf32 = scale_allowance(Level::tf32_cut, {Dtype::f32, Dtype::f32}, false);
@@ -98,7 +99,7 @@ TEST_CASE("a level allows the scale what its arithmetic takes, and not twice tha
 }
 
 TEST_CASE("a fitted scale may be off by what arithmetic of the level is off by in one direction",
-          "[compare]") {
+          "[compare][level_test]") {
   using tensor::Dtype;
   // Sums in float32: a few 1e-5, less in lse, which no rounding of probabilities moves. Cutting the
   // probabilities to bf16 or f16 leaves the largest, 1, as it is: half of 2^-8 or 2^-11. Operands
