@@ -7,7 +7,7 @@ namespace mla_scale::compare {
 /// Σ over rows of (J·r / (1 - share))², with a row's share of the information Σ J².
 
 /// Rows of equal weight below which such a variance is too uncertain to be believed alone.
-constexpr double k_few_rows = 16.0;
+constexpr int k_few_rows = 16;
 /// How much too small an error may be that takes elements as independent, measured.
 constexpr double k_clustering = 7.0;
 /// Largest share of the information that is taken from one row's residual as it is.

@@ -11,6 +11,15 @@ namespace {
 
 constexpr double k_scale_precision = 0.01; // wanted of the inputs when no rival is given
 
+std::string told_to(double resolution) {
+  if (!(resolution < 1.0)) {
+    return "these inputs do not tell the scale at all";
+  }
+  const double percent = 100.0 * resolution;
+  return fmt::format("these inputs tell the scale to no better than {:.{}f} %", percent,
+                     percent < 10.0 ? 1 : 0);
+}
+
 } // namespace
 
 void conclude(Judgement& judgement) {
@@ -18,7 +27,7 @@ void conclude(Judgement& judgement) {
   bool right = false;
   bool missing = true;
   for (const TensorComparison& tensor : judgement.tensors) {
-    wrong = wrong || tensor.status == Status::mismatch || tensor.status == Status::not_finite;
+    wrong = wrong || is_failure(tensor.status);
     right = right || tensor.status == Status::match;
     missing = missing && tensor.status == Status::missing;
     for (const std::string& reason : tensor.reasons) {
@@ -51,13 +60,11 @@ void add_weakness(Judgement& judgement, double resolution) {
     return;
   }
   judgement.verdict = Verdict::inconclusive;
-  judgement.reasons.insert(
-      judgement.reasons.begin(),
-      weak != judgement.rivals.end()
-          ? fmt::format("these inputs cannot tell the right scale from {} ({})", weak->rival.name,
-                        format_number(weak->rival.softmax_scale))
-          : fmt::format("these inputs tell the scale to no better than {:.2g} %",
-                        100.0 * std::min(resolution, 1.0)));
+  judgement.reasons.insert(judgement.reasons.begin(),
+                           weak != judgement.rivals.end() ? fmt::format(
+                               "these inputs cannot tell the right scale from {} ({})",
+                               weak->rival.name, format_number(weak->rival.softmax_scale))
+                                                          : told_to(resolution));
   judgement.advice.push_back(
       "use rows that see many keys and logits with a standard deviation of about 1 or more, as "
       "`mla-scale sample` makes them, and save the lse: it tells the scale from a single row");

@@ -1,3 +1,4 @@
+#include <mla_scale/compare/clustered_error.hpp>
 #include <mla_scale/compare/level_test.hpp>
 #include <mla_scale/compare/recipe.hpp>
 #include <mla_scale/core/number.hpp>
@@ -29,7 +30,6 @@ constexpr std::int64_t k_enough_samples = 8;
 constexpr std::size_t k_simulated_again = 512; // suspicious rows whose own floor is computed
 constexpr double k_explained = 0.1;            // residual of a fit over the error before it
 constexpr std::size_t k_listed_groups = 4;
-constexpr int k_few_rows = 16;
 constexpr double k_few_rows_noise = 4.0; // the columns of a row share the noise of its weights
 
 double median(std::vector<double> values) {

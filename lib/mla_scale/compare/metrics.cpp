@@ -65,6 +65,10 @@ std::string_view to_string(Status status) {
   return "";
 }
 
+bool is_failure(Status status) {
+  return status == Status::mismatch || status == Status::not_finite;
+}
+
 void RowError::add(std::int64_t column, double got, double expected) {
   const double error = got == expected ? 0.0 : got - expected;
   if (std::isnan(got)) {

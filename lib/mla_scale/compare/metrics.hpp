@@ -85,6 +85,10 @@ enum class Status {
 /// "match", "mismatch", "missing", "empty", "all_zero", "not_finite", "not_judged".
 [[nodiscard]] std::string_view to_string(Status status);
 
+/// True of what says that a kernel is wrong: mismatch and not_finite. The others say that nothing
+/// is, or that nothing can be said.
+[[nodiscard]] bool is_failure(Status status);
+
 /// A captured tensor against the reference.
 struct TensorComparison {
   std::string name; ///< "out" or "lse"

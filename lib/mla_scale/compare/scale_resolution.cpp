@@ -25,7 +25,7 @@ std::optional<ScaleFit> better_fit(const Evidence& evidence, const LevelResult& 
 
 void take_noise(double noise, double bias, ScaleFit& fit) {
   const double scale = std::abs(fit.softmax_scale);
-  if (static_cast<double>(fit.rows) < compare::k_few_rows) {
+  if (fit.rows < k_few_rows) {
     fit.standard_error = std::max(fit.standard_error, scale * noise / std::sqrt(fit.information));
   }
   fit.standard_error = std::hypot(fit.standard_error, bias * scale);

@@ -54,7 +54,7 @@ std::string check_junit(const CheckReport& report) {
   for (const compare::TensorComparison& tensor : judgement.tensors) {
     std::string content;
     const std::string status(compare::to_string(tensor.status));
-    if (tensor.status == Status::mismatch || tensor.status == Status::not_finite) {
+    if (compare::is_failure(tensor.status)) {
       ++failures;
       content = outcome("failure", status, tensor.reasons);
     } else if (tensor.status != Status::match) {

@@ -113,11 +113,9 @@ std::string place_of_element(const TensorComparison& tensor,
 std::string tensor_line(const TensorComparison& tensor, const TerminalStyle& style) {
   const std::string status(compare::to_string(tensor.status));
   const bool fine = tensor.status == Status::match;
-  const bool skipped = tensor.status == Status::missing || tensor.status == Status::empty
-                       || tensor.status == Status::all_zero || tensor.status == Status::not_judged;
-  const std::string painted = fine      ? style.good(status)
-                              : skipped ? style.warn(status)
-                                        : style.bad(status);
+  const std::string painted = fine                                 ? style.good(status)
+                              : compare::is_failure(tensor.status) ? style.bad(status)
+                                                                   : style.warn(status);
   if (tensor.status == Status::not_judged
       || tensor.sums.count + tensor.sums.nan + tensor.sums.inf == 0) {
     return labelled(tensor.name, painted, style);
@@ -164,7 +162,7 @@ std::string positions_in_rows(const TensorComparison& tensor,
 /// The map of the tensor that is wrong, out first.
 std::string where(const check::Check& check, const TerminalStyle& style) {
   for (const TensorComparison& tensor : check.judgement.tensors) {
-    if (tensor.status != Status::mismatch && tensor.status != Status::not_finite) {
+    if (!compare::is_failure(tensor.status)) {
       continue;
     }
     const std::string map = check_map(tensor, k_map_lines, style);

@@ -99,13 +99,17 @@ TEST_CASE("without rivals the inputs must tell the scale to better than 1 %",
   CHECK(enough.advice.empty());
   const Judgement weak = weakened(0.01);
   CHECK(weak.verdict == Verdict::inconclusive);
-  CHECK(weak.reasons == Lines{"these inputs tell the scale to no better than 1 %", "another"});
+  CHECK(weak.reasons == Lines{"these inputs tell the scale to no better than 1.0 %", "another"});
   CHECK(weak.advice.size() == 1);
   CHECK(weakened(0.5).reasons[0] == "these inputs tell the scale to no better than 50 %");
-  // However little they tell, no error is larger than the scale itself.
-  CHECK(weakened(1.5).reasons[0] == weakened(1.0).reasons[0]);
-  CHECK(weakened(k_infinity).reasons[0] == weakened(1.0).reasons[0]);
-  CHECK(weakened(std::nan("")).verdict == Verdict::inconclusive);
+  CHECK(weakened(0.0999).reasons[0] == "these inputs tell the scale to no better than 10.0 %");
+  CHECK(weakened(0.1).reasons[0] == "these inputs tell the scale to no better than 10 %");
+  CHECK(weakened(0.999).reasons[0] == "these inputs tell the scale to no better than 100 %");
+  // An error as large as the scale itself.
+  for (const double nothing : {1.0, 1.5, k_infinity, std::nan("")}) {
+    CHECK(weakened(nothing).verdict == Verdict::inconclusive);
+    CHECK(weakened(nothing).reasons[0] == "these inputs do not tell the scale at all");
+  }
 }
 
 TEST_CASE("with rivals it is they that must be told apart, however well the scale is told",

@@ -43,9 +43,7 @@ std::string_view class_of(Verdict verdict) {
 }
 
 std::string_view class_of(Status status) {
-  return status == Status::match                                      ? "good"
-         : status == Status::mismatch || status == Status::not_finite ? "bad"
-                                                                      : "warn";
+  return status == Status::match ? "good" : compare::is_failure(status) ? "bad" : "warn";
 }
 
 /// The scale that the diagnosis names, where it names one.
