@@ -31,7 +31,7 @@ struct Descent {
   double log_ratio = 0.0;
   FitStep step; ///< there
   bool converged = false;
-  bool usable = false; ///< its rows tell the scale
+  bool usable = false; ///< its rows told the scale, if only on the way
 };
 
 /// The sums at a log ratio.

@@ -6,7 +6,6 @@
 #include <mla_scale/compare/scale_resolution.hpp>
 #include <mla_scale/compare/tensor_status.hpp>
 #include <mla_scale/compare/value_average.hpp>
-#include <mla_scale/core/number.hpp>
 #include <mla_scale/core/text.hpp>
 
 #include <fmt/format.h>

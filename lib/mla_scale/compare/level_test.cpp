@@ -49,9 +49,9 @@ double mean_of(const std::vector<double>& values) {
   return values.empty() ? 0.0 : sum / static_cast<double>(values.size());
 }
 
-/// Infinite where nothing may be off and something is.
+/// Infinite where nothing may be off and something is, and where the floor is no number.
 double ratio_of(double error, double floor) {
-  return error == 0.0 ? 0.0 : error / floor;
+  return error == 0.0 ? 0.0 : std::isnan(floor) ? k_infinity : error / floor;
 }
 
 /// Root mean square of what was added.

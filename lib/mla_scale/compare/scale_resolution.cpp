@@ -52,9 +52,9 @@ std::vector<RivalOutcome> meet_rivals(const std::vector<Rival>& rivals, double s
                                       double resolution) {
   std::vector<RivalOutcome> outcomes;
   for (const Rival& rival : rivals) {
-    // One of the other sign is as far as can be.
-    const double ratio = std::max(rival.softmax_scale / softmax_scale, 0.0);
-    const double distance = std::abs(std::log(ratio));
+    // One of the other sign, or that is no number, is as far as can be.
+    const double ratio = rival.softmax_scale / softmax_scale;
+    const double distance = ratio > 0.0 ? std::abs(std::log(ratio)) : k_infinity;
     if (distance < k_same_scale) {
       continue;
     }

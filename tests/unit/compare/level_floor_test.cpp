@@ -162,6 +162,18 @@ TEST_CASE("errors where nothing may be off are infinitely many floors", "[compar
         == "2 of 3 rows are off by more than 4 floors; worst: row 0 of head 0, inf floors");
 }
 
+TEST_CASE("errors are infinitely many of a floor that is no number", "[compare][level_test]") {
+  RowsOfOneKey rows = even_rows(2, 20, 1e200); // its square is infinite, and 0 rows of it NaN
+  TensorErrors& out = rows.without_errors(rows.errors.out);
+  for (std::size_t row = 0; row < 20; ++row) {
+    out.error[rows.errors.slot(0, row)] = 1.0;
+    out.error[rows.errors.slot(1, row)] = k_infinity;
+  }
+  const LevelResult result = rows.tested();
+  CHECK(std::isnan(result.out.by_position[0].floor));
+  CHECK(std::isinf(result.out.by_position[0].floor_ratio));
+}
+
 TEST_CASE("the first of the worst rows is named", "[compare][level_test]") {
   RowsOfOneKey rows = even_rows(2, 100, 0.01);
   TensorErrors& out = rows.without_errors(rows.errors.out);

@@ -115,9 +115,9 @@ TEST_CASE("a rival within a millionth of the scale is that scale", "[compare][sc
   CHECK(met[0].rival.name == "other");
 }
 
-TEST_CASE("no noise hides a rival of the other sign, or of scale 0",
+TEST_CASE("no noise hides a rival of the other sign, of scale 0, or that is no number",
           "[compare][scale_resolution]") {
-  for (const double rival : {-0.5, 0.0}) {
+  for (const double rival : {-0.5, 0.0, std::nan("")}) {
     const auto met = meet_rivals({{"rival", rival}}, 0.5, 1e9);
     REQUIRE(met.size() == 1);
     CHECK(met[0].told_apart);

@@ -3,8 +3,6 @@
 
 #include <mla_scale/compare/tensor_status.hpp>
 
-#include <limits>
-
 using namespace mla_scale;
 using namespace mla_scale::compare;
 
